@@ -1,0 +1,74 @@
+"""The command line: one file per command group, each imported only when its command is called.
+
+`rigstack --help` must not import any of them, so each one's summary stands here.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from rigstack import __version__
+
+# command -> (module, attribute, one-line help); the order is the order in `--help`.
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "init": ("rigstack.cli.init", "init", "Make a rig: a directory with an annotated rig.toml."),
+    "up": ("rigstack.cli.up", "up", "Bring the rig, or some of its projects, to what rig.toml says."),
+    "down": ("rigstack.cli.up", "down", "Stop and remove the rig's containers and networks; files stay."),
+    "status": ("rigstack.cli.status", "status", "What runs, where to click, what is wrong and what to do."),
+    "logs": ("rigstack.cli.engine", "logs", "Show what a service or a project's containers print."),
+    "compose": ("rigstack.cli.engine", "compose", "Run any docker compose verb on exactly the rig's files."),
+    "trust": ("rigstack.cli.trust", "trust", "Print or save the rig's own root certificate."),
+    "password": ("rigstack.cli.password", "password", "Set the notebook password."),
+    "host": ("rigstack.cli.host", "host", "Set up this machine: engine, compose, buildx, GPU toolkit."),
+    "config": ("rigstack.cli.config", "config", "Check rig.toml, or show the reference of every setting."),
+    "completion": ("rigstack.cli.completion", "completion", "Print the completion script for your shell."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is called, not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            ctx.fail(f"No such command '{args[0]}'.{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, _, summary) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "-V", "--version", message="rigstack %(version)s")
+@click.option(
+    "--rig",
+    "rig_dir",
+    metavar="DIR",
+    envvar="RIGSTACK_RIG",
+    help="The rig directory. Default: the nearest folder upwards with a rig.toml, else ~/rig.",
+)
+@click.pass_context
+def cli(ctx: click.Context, rig_dir: str | None) -> None:
+    """Own a GPU computer and use it from anywhere.
+
+    On the GPU host: `rigstack host setup`, `rigstack init`, `rigstack up`.
+    """
+    ctx.obj = rig_dir

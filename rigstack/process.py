@@ -1,0 +1,115 @@
+"""The only place that starts a process."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completed:
+    """A process that ended: its argv, exit status, and what it printed (text)."""
+
+    argv: tuple[str, ...]
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def ok(self) -> bool:
+        return self.status == 0
+
+    def tail(self, count: int = 10) -> tuple[str, ...]:
+        """The last lines it printed, stderr when there is any."""
+        text = self.stderr.strip() or self.stdout.strip()
+        return tuple(text.splitlines()[-count:])
+
+
+def quote(argv: Sequence[str]) -> str:
+    """The command line as a person would type it."""
+    return shlex.join(argv)
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    stdin: str | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    timeout: float | None = None,
+    keep_open: Sequence[int] = (),
+) -> Completed:
+    """Runs a command to its end and returns what it printed; a non-zero status is returned, not raised.
+
+    env: added to this process's own environment.
+    timeout: seconds; a command that outlives it is killed and returned with status 124.
+    keep_open: file descriptors the command inherits (the rig's lock, so that it outlives a killed parent).
+    Raises FileNotFoundError when there is no such program.
+    """
+    try:
+        done = subprocess.run(
+            list(argv),
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env={**os.environ, **env} if env else None,
+            cwd=cwd,
+            timeout=timeout,
+            pass_fds=tuple(keep_open),
+            check=False,
+        )
+    except subprocess.TimeoutExpired as late:
+        return Completed(argv=tuple(argv), status=124, stdout="", stderr=f"gave up after {late.timeout:.0f} s")
+    return Completed(argv=tuple(argv), status=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+
+def stream(
+    argv: Sequence[str],
+    on_line: Callable[[str], None],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    keep_open: Sequence[int] = (),
+) -> int:
+    """Runs a command, hands each line it prints (stdout and stderr together) to `on_line`, returns its status."""
+    with subprocess.Popen(
+        list(argv),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env={**os.environ, **env} if env else None,
+        cwd=cwd,
+        pass_fds=tuple(keep_open),
+    ) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            on_line(line.rstrip("\n"))
+    return child.returncode
+
+
+def start_daemon(argv: Sequence[str], *, log: str, env: Mapping[str, str] | None = None) -> int:
+    """Starts a long-lived process in a session of its own, its output appended to the file `log`; returns its pid."""
+    with open(log, "ab") as out:
+        child = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+            env={**os.environ, **env} if env else None,
+        )
+    return child.pid
+
+
+def attach(argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: str | None = None) -> int:
+    """Runs a command on this terminal (its stdin, stdout, stderr are ours) and returns its status."""
+    return subprocess.run(
+        list(argv), env={**os.environ, **env} if env else None, cwd=cwd, check=False
+    ).returncode
