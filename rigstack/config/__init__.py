@@ -1,0 +1,1 @@
+"""rig.toml and project settings: from text to frozen models, with every mistake named at once."""

@@ -1,0 +1,197 @@
+"""Reads rig.toml into a Rig, or raises one ConfigError that names every mistake with its place and remedy."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rigstack.config.model import Access, Ddns, Images, Project, Rig, Tls
+from rigstack.config.schema import PROJECT, TABLES, Key, project_name
+from rigstack.errors import ConfigError
+
+
+def load_rig(rig_dir: Path) -> Rig:
+    """The rig described by rig_dir/rig.toml and by `[tool.rigstack]` in its projects' pyproject.toml.
+
+    Raises ConfigError listing all mistakes of the file at once; nothing is changed.
+    """
+    file = rig_dir / "rig.toml"
+    try:
+        source = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no {file}",
+            remedy="make a rig with `rigstack init`, or name one with --rig DIR",
+        ) from None
+    except (OSError, UnicodeDecodeError) as unreadable:
+        raise ConfigError(f"{file} cannot be read: {unreadable}", remedy="mend the file or its mode") from None
+    return parse_rig(source, rig_dir=rig_dir, file=str(file))
+
+
+def parse_rig(source: str, *, rig_dir: Path, file: str = "rig.toml") -> Rig:
+    """Like load_rig, from text; rig_dir is where relative paths and code/ are."""
+    document = _toml(source, file)
+    problems = _Problems(file=file, source=source)
+    tables: dict[str, dict[str, Any]] = {}
+    for table, keys in TABLES.items():
+        if table == "ddns" and "ddns" not in document:
+            continue
+        tables[table] = _table(problems, table, document.get(table, {}), keys)
+    for unknown in document.keys() - TABLES.keys() - {"projects"}:
+        problems.unknown(unknown, "", list(TABLES) + ["projects"])
+    projects = _projects(problems, document.get("projects", {}), rig_dir)
+    rig_hostname = tables["rig"].get("hostname", "")
+    _cross_checks(problems, tables, projects, rig_hostname)
+    problems.raise_if_any()
+
+    ddns = tables.get("ddns")
+    return Rig(
+        dir=str(rig_dir),
+        name=tables["rig"]["name"],
+        hostname=rig_hostname,
+        access=Access(**tables["access"]),
+        tls=Tls(**tables["tls"]),
+        ddns=Ddns(**{**ddns, "hostname": ddns["hostname"] or rig_hostname}) if ddns else None,
+        gpu_mode=tables["gpu"]["mode"],
+        images=Images(**tables["images"]),
+        projects=tuple(Project(name=name, **values) for name, values in projects.items()),
+    )
+
+
+@dataclass(kw_only=True)
+class _Problems:
+    """Collects mistakes as lines: place, value, what was expected."""
+
+    file: str
+    source: str
+    lines: list[str] = field(default_factory=list)
+
+    def add(self, key_path: str, message: str) -> None:
+        self.lines.append(f"{self.file}{self._line(key_path)}: {key_path}: {message}")
+
+    def wrong(self, key_path: str, value: object, expected: object) -> None:
+        shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
+        self.add(key_path, f"{shown} is not right; expected {expected}")
+
+    def unknown(self, key: str, table: str, known: list[str]) -> None:
+        import difflib
+
+        near = difflib.get_close_matches(key, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
+        kind = "key" if table else "table"
+        self.add(f"{table}.{key}" if table else key, f"there is no such {kind}{hint}")
+
+    def _line(self, key_path: str) -> str:
+        """":12" when the key's line can be found in the text, else ""."""
+        table, _, key = key_path.rpartition(".")
+        header = re.search(rf"^\s*\[{re.escape(table or key)}\]", self.source, re.M)
+        if header is None:
+            return ""
+        start, number = header.end(), self.source.count("\n", 0, header.end()) + 1
+        if not table:
+            return f":{number}"
+        body = self.source[start:]
+        end = re.search(r"^\s*\[", body, re.M)
+        found = re.search(rf"^\s*{re.escape(key)}\s*=", body[: end.start() if end else None], re.M)
+        if found is None:
+            return f":{number}"
+        at = start + found.start() + len(found.group()) - len(found.group().lstrip())
+        return f":{self.source.count(chr(10), 0, at) + 1}"
+
+    def raise_if_any(self) -> None:
+        if self.lines:
+            count = len(self.lines)
+            raise ConfigError(
+                f"{self.file} has {count} mistake{'s' if count > 1 else ''}; nothing was changed",
+                details=tuple(self.lines),
+                remedy="mend the lines named above; `rigstack config reference` explains every key",
+            )
+
+
+def _toml(source: str, file: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(source)
+    except tomllib.TOMLDecodeError as broken:
+        raise ConfigError(
+            f"{file} is not valid TOML: {broken}",
+            cause="often a missing quote or bracket, or a table or key that stands twice",
+            remedy="mend that line; nothing was changed",
+        ) from None
+
+
+def _table(problems: _Problems, table: str, given: object, keys: dict[str, Key]) -> dict[str, Any]:
+    if not isinstance(given, dict):
+        problems.wrong(table, given, f"a table: [{table}]")
+        given = {}
+    values: dict[str, Any] = {}
+    for key, rule in keys.items():
+        if key not in given:
+            if rule.required:
+                problems.add(f"{table}.{key}", "is missing and has no default")
+            values[key] = rule.default
+            continue
+        try:
+            values[key] = rule.parse(given[key])
+        except ValueError as wrong:
+            problems.wrong(f"{table}.{key}", given[key], wrong)
+            values[key] = rule.default
+    for key in given.keys() - keys.keys():
+        problems.unknown(key, table, list(keys))
+    return values
+
+
+def _projects(problems: _Problems, given: object, rig_dir: Path) -> dict[str, dict[str, Any]]:
+    if not isinstance(given, dict):
+        problems.wrong("projects", given, "one table a project: [projects.NAME]")
+        return {}
+    projects: dict[str, dict[str, Any]] = {}
+    for name, settings in given.items():
+        try:
+            project_name(name)
+        except ValueError as wrong:
+            problems.wrong(f"projects.{name}", name, wrong)
+        own = _own_settings(rig_dir / "code" / name)
+        if isinstance(settings, dict):
+            settings = {**own, **settings}
+        projects[name] = _table(problems, f"projects.{name}", settings, PROJECT)
+    return projects
+
+
+def _own_settings(folder: Path) -> dict[str, Any]:
+    """`[tool.rigstack]` of the project's own pyproject.toml; rig.toml's words win over it."""
+    try:
+        source = (folder / "pyproject.toml").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return {}
+    if "[tool.rigstack" not in source:
+        return {}
+    tool = _toml(source, str(folder / "pyproject.toml")).get("tool", {})
+    settings = tool.get("rigstack", {})
+    return settings if isinstance(settings, dict) else {}
+
+
+def _cross_checks(
+    problems: _Problems, tables: dict[str, dict[str, Any]], projects: dict[str, dict[str, Any]], host: str
+) -> None:
+    access = tables["access"]
+    taken: dict[int, str] = {}
+    ports = [(f"access.{key}", access[key]) for key in ("ssh_port", "https_port", "http_port")]
+    ports += [(f"projects.{name}.ssh_port", values["ssh_port"]) for name, values in projects.items()]
+    for key_path, number in ports:
+        if number is None:
+            continue
+        if number in taken:
+            problems.add(key_path, f"port {number} is taken by {taken[number]}; give each a port of its own")
+        taken[number] = key_path
+    tls = tables["tls"]
+    if tls["mode"] == "acme" and not host:
+        problems.add("tls.mode", '"acme" needs a public name; set rig.hostname')
+    if tls["mode"] == "files":
+        for key in ("certificate", "key"):
+            if not tls[key]:
+                problems.add(f"tls.{key}", 'is missing; mode "files" needs it')
+    if "ddns" in tables and not (tables["ddns"]["hostname"] or host):
+        problems.add("ddns.hostname", "is missing; set it or rig.hostname")

@@ -1,0 +1,93 @@
+"""The validated nouns of rig.toml: frozen values with no file, no engine and no defaults of their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """[access]: the published ports, the address they bind, and who may log in (as written)."""
+
+    ssh_port: int
+    https_port: int
+    http_port: int
+    bind: str
+    authorized_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tls:
+    """[tls]: where the edge's certificate comes from."""
+
+    mode: str
+    email: str
+    acme_directory: str
+    acme_ca: str
+    certificate: str
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ddns:
+    """[ddns]: who keeps the hostname pointing here; interval in seconds."""
+
+    provider: str
+    hostname: str
+    username: str
+    password_file: str
+    server: str
+    tls: bool
+    checkip: str
+    interval: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """[images]: where images come from and what builds may use."""
+
+    source: str
+    base: str
+    cuda: str
+    ca_bundle: str
+    pip_index_file: str
+    apt_mirror: str
+
+
+# "all", "none", a count, or the very devices (indices or UUIDs).
+Gpus = str | int | tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """[projects.NAME]: one folder under code/. Sizes as written ("8g"); "" is no limit."""
+
+    name: str
+    gpus: Gpus
+    cuda: str
+    apt: tuple[str, ...]
+    memory: str
+    shm: str
+    pids: int
+    ports: tuple[int, ...]
+    ssh_port: int | None
+    env: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rig:
+    """One rig.toml, checked. `dir` is the absolute path of the rig directory."""
+
+    dir: str
+    name: str
+    hostname: str
+    access: Access
+    tls: Tls
+    ddns: Ddns | None
+    gpu_mode: str
+    images: Images
+    projects: tuple[Project, ...]
+
+    def project(self, name: str) -> Project | None:
+        """The project of that name, or None."""
+        return next((project for project in self.projects if project.name == name), None)
