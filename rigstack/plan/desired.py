@@ -1,0 +1,338 @@
+"""What the rig should be: folders, files, images, services, as frozen values computed from rig.toml and the host."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rigstack.config.model import Project, Rig
+from rigstack.plan.host import Host, ProjectInputs
+from rigstack.render.authorized_keys import render_gateway_keys, render_workspace_keys
+from rigstack.render.compose import GpuRequest, ServiceSpec, render_env, render_overlay, render_service
+from rigstack.render.ddns import render_inadyn
+from rigstack.render.description import render_description
+from rigstack.render.edge import render_edge_files
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folder:
+    """A folder that must exist; path relative to the rig directory.
+
+    owned: it belongs to the owner of code/ (the containers' user) instead of whoever runs rigstack.
+    """
+
+    path: str
+    mode: int
+    owned: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """A generated file; path relative to the rig directory."""
+
+    path: str
+    text: str
+    mode: int = 0o644
+    owned: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostKey:
+    """An SSH host key that is made once and kept for ever; path of the private half."""
+
+    path: str
+    comment: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """An image to be had: its content-hash tag and everything that goes into it.
+
+    name: "base", "gateway", "edge", "ddns" or "project-NAME".
+    context: the folder under images/ that is the build context, or "" when `staged` is.
+    dockerfile: the folder under images/ whose Dockerfile is used.
+    parent: the name of the image it starts from, or "" for the bootstrap image.
+    inputs: digests of what goes in, by the name that a person knows it under; why() compares them.
+    """
+
+    name: str
+    tag: str
+    dockerfile: str
+    context: str
+    staged: tuple[tuple[str, str], ...]
+    args: tuple[tuple[str, str], ...]
+    parent: str
+    inputs: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bootstrap:
+    """The image that all others start from: pulled from a registry, or made of distribution packages."""
+
+    tag: str
+    source: str
+    base: str
+    release: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """A container that should run.
+
+    name: its name in compose. role: edge, gateway, ddns, workspace or notebook.
+    image: the image's name (not its tag). hash: of everything that would change the container.
+    networks: the project networks it must be on (the edge and the gateway join them as projects come).
+    """
+
+    name: str
+    role: str
+    project: str
+    image: str
+    hash: str
+    networks: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desired:
+    """The whole of it. `edge_files` are published together, after Caddy has validated them."""
+
+    rig: str
+    compose_project: str
+    folders: tuple[Folder, ...]
+    keys: tuple[HostKey, ...]
+    files: tuple[File, ...]
+    edge_files: tuple[File, ...]
+    bootstrap: Bootstrap
+    images: tuple[Image, ...]
+    services: tuple[Service, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    def image(self, name: str) -> Image:
+        return next(image for image in self.images if image.name == name)
+
+
+def digest(*parts: str | bytes, length: int = 12) -> str:
+    """A short hash of parts, each delimited by its length so that no two lists of parts collide."""
+    total = hashlib.sha256()
+    for part in parts:
+        raw = part.encode() if isinstance(part, str) else part
+        total.update(f"{len(raw)}:".encode())
+        total.update(raw)
+    return total.hexdigest()[:length]
+
+
+def compose_project(rig: Rig) -> str:
+    """The compose project's name: one per rig."""
+    return f"rigstack-{rig.name}"
+
+
+def desire(rig: Rig, host: Host) -> Desired:
+    """What the rig described by `rig` should be on a machine with the facts in `host`. Pure."""
+    bootstrap = _bootstrap(rig)
+    images = _images(rig, host, bootstrap)
+    tags = {image.name: image.tag for image in images}
+    gpus = {project.name: _gpu_request(project, host) for project in rig.projects}
+    specs = _service_specs(rig, host, tags, gpus)
+    services = tuple(_service(rig, host, spec) for spec in specs)
+    hashes = {service.name: service.hash for service in services}
+    files = (
+        File(path="state/compose.json", text=render_overlay(rig, host, specs, hashes)),
+        File(path="state/compose.env", text=render_env(rig, host, tags)),
+        File(path="state/ssh/gateway/authorized_keys", text=render_gateway_keys(rig, host.authorized_keys)),
+        File(path="state/ssh/workspace/authorized_keys", text=render_workspace_keys(host.authorized_keys)),
+        File(path="state/ssh/gateway/rig.json", text=render_description(rig, host)),
+        *(
+            [File(path="state/ddns/inadyn.conf", text=render_inadyn(rig.ddns), owned=True)]
+            if rig.ddns
+            else []
+        ),
+    )
+    edge_files = tuple(
+        File(path=path, text=text, owned=True) for path, text in sorted(render_edge_files(rig, host).items())
+    )
+    return Desired(
+        rig=rig.name,
+        compose_project=compose_project(rig),
+        folders=_folders(rig),
+        keys=_keys(rig),
+        files=files,
+        edge_files=edge_files,
+        bootstrap=bootstrap,
+        images=images,
+        services=services,
+        notes=_notes(rig, host),
+    )
+
+
+def _folders(rig: Rig) -> tuple[Folder, ...]:
+    shared = [
+        Folder(path="code", mode=0o755, owned=True),
+        Folder(path="data", mode=0o755, owned=True),
+        Folder(path="homes", mode=0o755, owned=True),
+        Folder(path="secrets", mode=0o700, owned=False),
+        Folder(path="secrets/edge", mode=0o700, owned=True),
+        Folder(path="secrets/edge-auth", mode=0o700, owned=True),
+        Folder(path="secrets/notebook", mode=0o700, owned=True),
+        Folder(path="state", mode=0o755, owned=False),
+        Folder(path="state/keys", mode=0o755, owned=False),
+        Folder(path="state/keys/gateway", mode=0o700, owned=True),
+        Folder(path="state/ssh/gateway", mode=0o755, owned=False),
+        Folder(path="state/ssh/workspace", mode=0o755, owned=False),
+        Folder(path="state/edge", mode=0o755, owned=True),
+        Folder(path="state/logs", mode=0o755, owned=False),
+    ]
+    if rig.ddns:
+        shared.append(Folder(path="secrets/ddns", mode=0o700, owned=True))
+        shared.append(Folder(path="state/ddns", mode=0o755, owned=True))
+    for project in rig.projects:
+        shared += [
+            Folder(path=f"code/{project.name}", mode=0o755, owned=True),
+            Folder(path=f"homes/{project.name}", mode=0o700, owned=True),
+            Folder(path=f"state/keys/{project.name}", mode=0o700, owned=True),
+        ]
+    return tuple(shared)
+
+
+def _keys(rig: Rig) -> tuple[HostKey, ...]:
+    names = ["gateway", *(project.name for project in rig.projects)]
+    return tuple(
+        HostKey(path=f"state/keys/{name}/ssh_host_ed25519_key", comment=f"{rig.name}-{name}") for name in names
+    )
+
+
+def _bootstrap(rig: Rig) -> Bootstrap:
+    release = "trixie"
+    plain = rig.images.base == "debian:trixie-slim"
+    kind = release if plain else digest(rig.images.base, length=8)
+    suffix = "" if rig.images.source == "auto" else f"-{rig.images.source}"
+    return Bootstrap(
+        tag=f"rigstack/debian:{kind}{suffix}", source=rig.images.source, base=rig.images.base, release=release
+    )
+
+
+def _images(rig: Rig, host: Host, bootstrap: Bootstrap) -> tuple[Image, ...]:
+    owner = (("UID", str(host.uid)), ("GID", str(host.gid)))
+    mirror = (("APT_MIRROR", rig.images.apt_mirror),) if rig.images.apt_mirror else ()
+    common = (("DEBIAN", bootstrap.tag), *owner, *mirror)
+    wanted = ["base", "gateway", "edge", *(["ddns"] if rig.ddns else [])]
+    images = [_own_image(name, host.image_sources, common) for name in wanted]
+    base = images[0]
+    for project in rig.projects:
+        images.append(_project_image(rig, project, host, base, mirror))
+    return tuple(images)
+
+
+def _own_image(name: str, sources: Mapping[str, Mapping[str, str]], args: tuple[tuple[str, str], ...]) -> Image:
+    inputs = tuple(sorted((f"images/{name}/{file}", sum_) for file, sum_ in sources[name].items()))
+    inputs += tuple((f"build argument {key}", value) for key, value in args)
+    return Image(
+        name=name,
+        tag=f"rigstack/{name}:{digest(json.dumps(inputs))}",
+        dockerfile=name,
+        context=name,
+        staged=(),
+        args=args,
+        parent="",
+        inputs=inputs,
+    )
+
+
+def _project_image(
+    rig: Rig, project: Project, host: Host, base: Image, mirror: tuple[tuple[str, str], ...]
+) -> Image:
+    given: ProjectInputs = host.inputs[project.name]
+    staged = dict(given.files)
+    if project.apt:
+        staged["apt.txt"] = staged.get("apt.txt", "") + "\n".join(["", *project.apt, ""])
+    for always in ("apt.txt", "requirements.txt", "postBuild", "pyproject/.keep"):
+        staged.setdefault(always, "")
+    cuda = project.cuda or rig.images.cuda
+    if cuda == "auto":
+        cuda = "13.0" if host.gpu.kind != "none" else "none"
+    args = (("BASE", base.tag), ("CUDA", cuda), ("PROJECT", project.name), *mirror)
+    sources = host.image_sources["project"]
+    inputs = (
+        *sorted((f"images/project/{file}", sum_) for file, sum_ in sources.items()),
+        *sorted((file, digest(text)) for file, text in staged.items() if text),
+        ("base image", base.tag),
+        ("cuda", cuda),
+        ("project name", project.name),
+        *((f"build argument {key}", value) for key, value in mirror),
+    )
+    return Image(
+        name=f"project-{project.name}",
+        tag=f"rigstack/{rig.name}-{project.name}:{digest(json.dumps(inputs))}",
+        dockerfile="project",
+        context="",
+        staged=tuple(sorted(staged.items())),
+        args=args,
+        parent="base",
+        inputs=inputs,
+    )
+
+
+def _gpu_request(project: Project, host: Host) -> GpuRequest | None:
+    """Which devices the project's containers get: CDI names, or ids for the nvidia runtime; None for CPU."""
+    if project.gpus in ("none", 0) or host.gpu.kind == "none":
+        return None
+    if project.gpus == "all":
+        ids: tuple[str, ...] = ("all",)
+    elif isinstance(project.gpus, int):
+        ids = host.gpu.devices[: project.gpus]
+    else:
+        ids = tuple(project.gpus)
+    return GpuRequest(kind=host.gpu.kind, ids=ids)
+
+
+def _service_specs(
+    rig: Rig, host: Host, tags: Mapping[str, str], gpus: Mapping[str, GpuRequest | None]
+) -> tuple[ServiceSpec, ...]:
+    every = tuple(f"p-{project.name}" for project in rig.projects)
+    specs = [
+        ServiceSpec(name="edge", role="edge", image=tags["edge"], joins=every),
+        ServiceSpec(name="gateway", role="gateway", image=tags["gateway"], joins=every),
+    ]
+    if rig.ddns:
+        specs.append(ServiceSpec(name="ddns", role="ddns", image=tags["ddns"]))
+    for project in rig.projects:
+        for role in ("workspace", "notebook"):
+            specs.append(
+                ServiceSpec(
+                    name=f"{project.name}-{role}",
+                    role=role,
+                    image=tags[f"project-{project.name}"],
+                    project=project,
+                    gpu=gpus[project.name],
+                    joins=(f"p-{project.name}",),
+                )
+            )
+    return tuple(specs)
+
+
+def _service(rig: Rig, host: Host, spec: ServiceSpec) -> Service:
+    """The hash covers the service as rendered and the page it extends, but not networks that come and go."""
+    rendered = render_service(rig, host, spec)
+    if spec.role in ("edge", "gateway"):
+        rendered = {key: value for key, value in rendered.items() if key != "networks"}
+    published = (rig.access.ssh_port, rig.access.https_port, rig.access.http_port, rig.access.bind)
+    environment = json.dumps([published if spec.project is None else None, host.uid, host.gid, rig.dir])
+    project = spec.project.name if spec.project else ""
+    return Service(
+        name=spec.name,
+        role=spec.role,
+        project=project,
+        image=f"project-{project}" if project else spec.role,
+        hash=digest(json.dumps(rendered, sort_keys=True), host.compose_digest, spec.image, environment),
+        networks=spec.joins,
+    )
+
+
+def _notes(rig: Rig, host: Host) -> tuple[str, ...]:
+    notes = []
+    if host.gpu.kind == "none" and rig.gpu_mode != "none" and any(p.gpus not in ("none", 0) for p in rig.projects):
+        notes.append(f"no GPU in the containers: {host.gpu.why}")
+    if not host.authorized_keys:
+        notes.append("nobody can log in over SSH yet: [access] authorized_keys in rig.toml is empty")
+    return tuple(notes)

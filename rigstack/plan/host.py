@@ -1,0 +1,52 @@
+"""The facts about the GPU host that decide what the rig should be; observed by rigstack/host, pure values here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
+    """How containers get GPUs here. kind: "cdi", "nvidia" or "none"; devices: what can be asked for by name.
+
+    why: for "none", the reason in words.
+    """
+
+    kind: str
+    devices: tuple[str, ...] = ()
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectInputs:
+    """The files of a project that go into its image: name in the build context -> text."""
+
+    files: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """uid, gid: the owner of code/, who is also the user in every container.
+
+    machine: this machine's name. addresses: its LAN addresses, the one of the default route first.
+    ca_bundle: path of extra root certificates for builds and containers, or "".
+    authorized_keys: public key lines, resolved from [access] authorized_keys.
+    assets: folder with compose.yaml, images/, caddy/. compose_digest: of compose.yaml.
+    image_sources: image -> file -> digest, for the folders of images/.
+    inputs: project -> what goes into its image.
+    """
+
+    uid: int
+    gid: int
+    machine: str
+    addresses: tuple[str, ...]
+    ipv6: bool
+    gpu: Gpu
+    ca_bundle: str
+    authorized_keys: tuple[str, ...]
+    host_keys: Mapping[str, str]
+    assets: str
+    compose_digest: str
+    image_sources: Mapping[str, Mapping[str, str]]
+    inputs: Mapping[str, ProjectInputs]

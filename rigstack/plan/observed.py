@@ -1,0 +1,44 @@
+"""What is there: containers, images and generated files, read back from the engine and the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Container:
+    """One container of the rig. state: running, exited, created...; health: healthy, starting, unhealthy or "".
+
+    status: the engine's own words ("Up 3 minutes (healthy)"). networks: project networks by compose name.
+    """
+
+    service: str
+    id: str
+    role: str
+    project: str
+    hash: str
+    image: str
+    state: str
+    health: str
+    status: str
+    networks: frozenset[str]
+    directory: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """containers by service. images: tags that exist, or None when nobody had to ask.
+
+    built_from: service -> (input -> digest) of the image its container was made from, where known.
+    files: path -> the text on disk, or None when absent, for every file that is generated.
+    folders, keys: those that exist. stale: generated files that nothing wants any more.
+    """
+
+    containers: Mapping[str, Container] = field(default_factory=dict)
+    images: frozenset[str] | None = None
+    built_from: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    files: Mapping[str, str | None] = field(default_factory=dict)
+    folders: frozenset[str] = frozenset()
+    keys: frozenset[str] = frozenset()
+    stale: tuple[str, ...] = ()

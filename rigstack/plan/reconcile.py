@@ -1,0 +1,167 @@
+"""Desired and observed in, plan out. Pure: no engine, no clock, no disk, no questions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rigstack.plan.desired import Desired, File, Image, Service
+from rigstack.plan.observed import Container, Observed
+from rigstack.plan.steps import (
+    BootstrapImage,
+    BuildImages,
+    JoinNetwork,
+    MakeFolder,
+    MakeHostKey,
+    Plan,
+    PublishSites,
+    RemoveServices,
+    StartServices,
+    Step,
+    WaitHealthy,
+    WriteFile,
+)
+
+
+def reconcile(desired: Desired, observed: Observed, *, only: frozenset[str] = frozenset()) -> Plan:
+    """The steps that turn `observed` into `desired`, in order, each with its cause.
+
+    only: project names; with them, other projects' containers and images are left as they are.
+    """
+    services = [s for s in desired.services if not only or not s.project or s.project in only]
+    starting = {s.name: cause for s in services if (cause := _start_cause(s, desired, observed))}
+    steps: list[Step] = []
+    steps += _prepare(desired, observed)
+    steps += _build(desired, observed, [s for s in services if s.name in starting])
+    steps += _publish(desired, observed)
+    steps += _remove(desired, observed, only)
+    if starting:
+        steps.append(StartServices(services=tuple(starting), causes=tuple(starting.values())))
+    steps += _join(desired, observed, starting)
+    unwell = _to_wait_for(services, observed, starting)
+    if unwell:
+        steps.append(WaitHealthy(services=tuple(unwell), cause=_wait_cause(unwell, starting)))
+    return Plan(steps=tuple(steps))
+
+
+def needs_images(desired: Desired, containers: Mapping[str, Container]) -> bool:
+    """Whether the engine must be asked which images exist: only when some container is not as wanted."""
+    return any(
+        service.name not in containers
+        or containers[service.name].hash != service.hash
+        or containers[service.name].state != "running"
+        for service in desired.services
+    )
+
+
+def _prepare(desired: Desired, observed: Observed) -> list[Step]:
+    steps: list[Step] = [
+        MakeFolder(folder=folder, cause="not there")
+        for folder in desired.folders
+        if folder.path not in observed.folders
+    ]
+    steps += [MakeHostKey(key=key, cause="not there") for key in desired.keys if key.path not in observed.keys]
+    steps += [
+        WriteFile(file=file, cause=cause) for file in desired.files if (cause := _file_cause(file, observed.files))
+    ]
+    return steps
+
+
+def _file_cause(file: File, texts: Mapping[str, str | None]) -> str:
+    there = texts.get(file.path)
+    if there is None:
+        return "not there"
+    return "" if there == file.text else "its content changed"
+
+
+def _start_cause(service: Service, desired: Desired, observed: Observed) -> str:
+    container = observed.containers.get(service.name)
+    if container is None:
+        return "not there"
+    if container.hash != service.hash:
+        wanted = desired.image(service.image)
+        if container.image != wanted.tag:
+            return "image changed: " + _image_cause(wanted, observed.built_from.get(service.name))
+        return "its settings changed"
+    if container.state != "running":
+        return f"it is {container.state}"
+    return ""
+
+
+def _image_cause(image: Image, before: Mapping[str, str] | None) -> str:
+    """Which inputs differ from those of the image that runs now."""
+    if not before:
+        return "its inputs changed"
+    now = dict(image.inputs)
+    changed = [name for name in now if before.get(name) != now[name]]
+    gone = [name for name in before if name not in now]
+    words = changed + [f"{name} is gone" for name in gone]
+    return ", ".join(words) or "its inputs changed"
+
+
+def _build(desired: Desired, observed: Observed, starting: list[Service]) -> list[Step]:
+    have = observed.images
+    if have is None:
+        return []
+    wanted: dict[str, str] = {}
+    for service in starting:
+        image = desired.image(service.image)
+        if image.tag in have:
+            continue
+        container = observed.containers.get(service.name)
+        before = observed.built_from.get(service.name)
+        wanted[image.name] = _image_cause(image, before) if container else "not there"
+        if image.parent and desired.image(image.parent).tag not in have:
+            wanted.setdefault(image.parent, "not there" if not container else "its inputs changed")
+    if not wanted:
+        return []
+    steps: list[Step] = []
+    if desired.bootstrap.tag not in have:
+        steps.append(BootstrapImage(bootstrap=desired.bootstrap, cause="not there"))
+    images = tuple(image for image in desired.images if image.name in wanted)
+    steps.append(BuildImages(images=images, causes=tuple(wanted[image.name] for image in images)))
+    return steps
+
+
+def _publish(desired: Desired, observed: Observed) -> list[Step]:
+    causes = {file.path: cause for file in desired.edge_files if (cause := _file_cause(file, observed.files))}
+    changed = [f"{path.rpartition('/current/')[2]}: {cause}" for path, cause in causes.items()]
+    changed += [f"{path.rpartition('/current/')[2]}: no longer wanted" for path in observed.stale]
+    if not changed:
+        return []
+    cause = "not there" if set(causes.values()) == {"not there"} and not observed.stale else "; ".join(changed)
+    return [PublishSites(files=desired.edge_files, cause=cause)]
+
+
+def _remove(desired: Desired, observed: Observed, only: frozenset[str]) -> list[Step]:
+    if only:
+        return []
+    wanted = {service.name for service in desired.services}
+    extra = tuple(sorted(name for name in observed.containers if name not in wanted))
+    return [RemoveServices(services=extra, cause="no longer in rig.toml")] if extra else []
+
+
+def _join(desired: Desired, observed: Observed, starting: Mapping[str, str]) -> list[Step]:
+    """A container that is not recreated joins the networks of projects that came later."""
+    steps: list[Step] = []
+    for service in desired.services:
+        container = observed.containers.get(service.name)
+        if container is None or service.name in starting or service.role not in ("edge", "gateway"):
+            continue
+        for network in service.networks:
+            full = f"{desired.compose_project}_{network}"
+            if full not in container.networks:
+                steps.append(JoinNetwork(service=service.name, network=full, cause="a project that came later"))
+    return steps
+
+
+def _to_wait_for(services: list[Service], observed: Observed, starting: Mapping[str, str]) -> list[str]:
+    names = []
+    for service in services:
+        container = observed.containers.get(service.name)
+        if service.name in starting or (container is not None and container.health not in ("healthy", "")):
+            names.append(service.name)
+    return names
+
+
+def _wait_cause(names: list[str], starting: Mapping[str, str]) -> str:
+    return "just started" if all(name in starting for name in names) else "not healthy yet"

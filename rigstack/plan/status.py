@@ -1,0 +1,127 @@
+"""What a person wants to know at a glance: states, addresses, what is wrong and what to do. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rigstack.config.model import Rig
+from rigstack.plan.host import Host
+from rigstack.plan.observed import Container, Observed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Something that does not work, and what to do about it."""
+
+    what: str
+    remedy: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """document: the `--json` contract (docs/reference/status.md); problems: for people, also in the document."""
+
+    document: dict[str, Any]
+    problems: tuple[Problem, ...]
+
+
+def word(container: Container | None) -> str:
+    """One word for a container's state: healthy, starting, unhealthy, running, exited... or absent."""
+    if container is None:
+        return "absent"
+    if container.state != "running":
+        return container.state
+    return container.health or "running"
+
+
+def edge_url(rig: Rig, host: Host) -> str:
+    """Where the edge answers, by its best name."""
+    name = rig.hostname or f"{host.machine}.local"
+    port = "" if rig.access.https_port == 443 else f":{rig.access.https_port}"
+    return f"https://{name}{port}/"
+
+
+def assess(
+    rig: Rig, host: Host, observed: Observed, *, fingerprint: str, certificate: dict[str, str], changed: bool
+) -> Status:
+    """The state of the rig as one document.
+
+    fingerprint: of the gateway's host key. certificate: {mode, expires} of the edge.
+    changed: whether `up` would do something.
+    """
+    containers = observed.containers
+    url = edge_url(rig, host)
+    problems: list[Problem] = []
+    names = ["edge", "gateway", *(["ddns"] if rig.ddns else [])]
+    for project in rig.projects:
+        names += [f"{project.name}-workspace", f"{project.name}-notebook"]
+    words = {name: word(containers.get(name)) for name in names}
+    absent = [name for name, state in words.items() if state == "absent"]
+    if len(absent) == len(names):
+        state = "down"
+        problems.append(Problem(what="nothing runs", remedy="rigstack up"))
+    else:
+        for name, condition in words.items():
+            if condition == "starting":
+                continue
+            if condition == "absent":
+                problems.append(Problem(what=f"{name} is not there", remedy="rigstack up"))
+            elif condition not in ("healthy", "running"):
+                problems.append(Problem(what=f"{name} is {condition}", remedy=f"rigstack logs {name}"))
+        state = "degraded" if problems else "starting" if "starting" in words.values() else "running"
+    if changed and state != "down":
+        problems.append(
+            Problem(what="what runs is not what rig.toml says", remedy="rigstack up --dry-run shows the difference")
+        )
+    if not host.authorized_keys:
+        problems.append(
+            Problem(what="no key may log in", remedy="add one to [access] authorized_keys, then rigstack up")
+        )
+    if host.gpu.kind == "none" and rig.gpu_mode != "none" and rig.projects:
+        problems.append(Problem(what=f"no GPU in containers: {host.gpu.why}", remedy="rigstack host check"))
+    document: dict[str, Any] = {
+        "rig": {"name": rig.name, "hostname": rig.hostname, "directory": rig.dir, "state": state},
+        "edge": {"state": words["edge"], "url": url, "tls": certificate},
+        "gateway": {"state": words["gateway"], "port": rig.access.ssh_port, "fingerprint": fingerprint},
+        "ddns": {
+            "state": words.get("ddns", "off"),
+            "hostname": rig.ddns.hostname if rig.ddns else "",
+            "address": "",
+            "public_address": "",
+        },
+        "projects": [
+            {
+                "name": project.name,
+                "image": _image_of(containers.get(f"{project.name}-workspace")),
+                "state": _project_state(words[f"{project.name}-workspace"], words[f"{project.name}-notebook"]),
+                "gpus": list(project.gpus) if isinstance(project.gpus, tuple) else project.gpus,
+                "workspace": _part(containers.get(f"{project.name}-workspace")),
+                "notebook": {
+                    **_part(containers.get(f"{project.name}-notebook")),
+                    "url": f"{url}p/{project.name}/",
+                },
+            }
+            for project in rig.projects
+        ],
+        "problems": [{"what": problem.what, "remedy": problem.remedy} for problem in problems],
+    }
+    return Status(document=document, problems=tuple(problems))
+
+
+def _image_of(container: Container | None) -> str:
+    return container.image if container else ""
+
+
+def _part(container: Container | None) -> dict[str, str]:
+    if container is None:
+        return {"state": "absent", "health": ""}
+    return {"state": container.state, "health": container.health}
+
+
+def _project_state(workspace: str, notebook: str) -> str:
+    if workspace == notebook:
+        return {"healthy": "running"}.get(workspace, workspace)
+    if "absent" in (workspace, notebook) or "unhealthy" in (workspace, notebook):
+        return "degraded"
+    return "starting" if "starting" in (workspace, notebook) else "degraded"

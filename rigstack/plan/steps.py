@@ -1,0 +1,142 @@
+"""The few kinds of steps a plan is made of; each says its cause in words, and holds all it needs to be done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rigstack.plan.desired import Bootstrap, File, Folder, HostKey, Image
+
+
+@dataclass(frozen=True, kw_only=True)
+class MakeFolder:
+    folder: Folder
+    cause: str
+
+    def __str__(self) -> str:
+        return f"make folder {self.folder.path}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MakeHostKey:
+    key: HostKey
+    cause: str
+
+    def __str__(self) -> str:
+        return f"make host key {self.key.path}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriteFile:
+    file: File
+    cause: str
+
+    def __str__(self) -> str:
+        return f"write {self.file.path}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BootstrapImage:
+    bootstrap: Bootstrap
+    cause: str
+
+    def __str__(self) -> str:
+        return f"get the base system {self.bootstrap.tag}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildImages:
+    """Images that one build call makes side by side; causes in the same order."""
+
+    images: tuple[Image, ...]
+    causes: tuple[str, ...]
+
+    @property
+    def cause(self) -> str:
+        return "; ".join(f"{i.name}: {c}" for i, c in zip(self.images, self.causes, strict=True))
+
+    def __str__(self) -> str:
+        return "build " + ", ".join(image.tag for image in self.images)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishSites:
+    """Replaces the edge's generated files as one, after the running edge has validated them, and reloads it."""
+
+    files: tuple[File, ...]
+    cause: str
+
+    def __str__(self) -> str:
+        return "publish the edge's sites"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveServices:
+    services: tuple[str, ...]
+    cause: str
+
+    def __str__(self) -> str:
+        return "remove " + ", ".join(self.services)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartServices:
+    """Containers to create, recreate or start with one compose call."""
+
+    services: tuple[str, ...]
+    causes: tuple[str, ...]
+
+    @property
+    def cause(self) -> str:
+        return "; ".join(f"{s}: {c}" for s, c in zip(self.services, self.causes, strict=True))
+
+    def __str__(self) -> str:
+        return "start " + ", ".join(self.services)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JoinNetwork:
+    service: str
+    network: str
+    cause: str
+
+    def __str__(self) -> str:
+        return f"connect {self.service} to {self.network}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitHealthy:
+    services: tuple[str, ...]
+    cause: str
+
+    def __str__(self) -> str:
+        return "wait until healthy: " + ", ".join(self.services)
+
+
+Step = (
+    MakeFolder
+    | MakeHostKey
+    | WriteFile
+    | BootstrapImage
+    | BuildImages
+    | PublishSites
+    | RemoveServices
+    | StartServices
+    | JoinNetwork
+    | WaitHealthy
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Steps in the order in which they must happen."""
+
+    steps: tuple[Step, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.steps)
+
+    def text(self) -> str:
+        """The plan as a person reads it: one step a line, its cause after a dash."""
+        if not self.steps:
+            return "nothing to do"
+        return "\n".join(f"{number}. {step} - {step.cause}" for number, step in enumerate(self.steps, 1))

@@ -1,0 +1,1 @@
+"""Text from values: compose overlay, Caddy sites, authorized keys, DDNS configuration. Pure (a test holds that)."""

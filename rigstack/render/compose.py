@@ -1,0 +1,156 @@
+"""The compose overlay and its variables: all that varies from rig to rig, on top of compose.yaml."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rigstack.config.model import Project, Rig
+from rigstack.plan.host import Host
+
+CA_TARGET = "/etc/rigstack/ca/ca-certificates.crt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuRequest:
+    """The devices a project's containers get. kind: "cdi" or "nvidia"; ids: ("all",) or device names."""
+
+    kind: str
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceSpec:
+    """A service before its hash is known. joins: the project networks it is on."""
+
+    name: str
+    role: str
+    image: str
+    project: Project | None = None
+    gpu: GpuRequest | None = None
+    joins: tuple[str, ...] = ()
+
+
+def render_env(rig: Rig, host: Host, tags: Mapping[str, str]) -> str:
+    """state/compose.env: the variables of compose.yaml."""
+    values = {
+        "RIGSTACK_COMPOSE_PROJECT": f"rigstack-{rig.name}",
+        "RIGSTACK_DIR": rig.dir,
+        "RIGSTACK_ASSETS": host.assets,
+        "RIGSTACK_UID": str(host.uid),
+        "RIGSTACK_GID": str(host.gid),
+        "RIGSTACK_BIND": _bind_prefix(rig.access.bind),
+        "RIGSTACK_HTTP_PORT": str(rig.access.http_port),
+        "RIGSTACK_HTTPS_PORT": str(rig.access.https_port),
+        "RIGSTACK_SSH_PORT": str(rig.access.ssh_port),
+        "RIGSTACK_IPV6": "true" if host.ipv6 else "false",
+        "RIGSTACK_EDGE_IMAGE": tags["edge"],
+        "RIGSTACK_GATEWAY_IMAGE": tags["gateway"],
+    }
+    if rig.ddns:
+        values["RIGSTACK_DDNS_IMAGE"] = tags["ddns"]
+        values["COMPOSE_PROFILES"] = "ddns"
+    return "".join(f"{key}='{value}'\n" for key, value in values.items())
+
+
+def _bind_prefix(bind: str) -> str:
+    if not bind:
+        return ""
+    return f"[{bind}]:" if ":" in bind else f"{bind}:"
+
+
+def render_overlay(rig: Rig, host: Host, specs: tuple[ServiceSpec, ...], hashes: Mapping[str, str]) -> str:
+    """state/compose.json: a service of its own for each part of each project, and the labels of all."""
+    services = {}
+    for spec in specs:
+        service = render_service(rig, host, spec)
+        service["labels"] = {**service["labels"], "rigstack.hash": hashes[spec.name]}
+        services[spec.name] = service
+    networks: dict[str, Any] = {f"p-{project.name}": {} for project in rig.projects}
+    return json.dumps({"services": services, "networks": networks}, indent=2) + "\n"
+
+
+def render_service(rig: Rig, host: Host, spec: ServiceSpec) -> dict[str, Any]:
+    """One service of the overlay, without the label that holds its hash."""
+    labels = {
+        "rigstack.rig": rig.name,
+        "rigstack.directory": rig.dir,
+        "rigstack.role": spec.role,
+        "rigstack.project": spec.project.name if spec.project else "",
+    }
+    if spec.project is None:
+        service: dict[str, Any] = {"labels": labels}
+        if spec.joins:
+            service["networks"] = {"front": {}, **{network: {} for network in spec.joins}}
+        return service
+    return {"labels": labels, **_project_service(rig, host, spec, spec.project)}
+
+
+def _project_service(rig: Rig, host: Host, spec: ServiceSpec, project: Project) -> dict[str, Any]:
+    environment = {name: _literal(value) for name, value in project.env}
+    environment["RIGSTACK_PROJECT"] = project.name
+    environment["RIGSTACK_BASE_URL"] = f"/p/{project.name}/"
+    volumes = [
+        _bind(f"{rig.dir}/code/{project.name}", f"/code/{project.name}"),
+        _bind(f"{rig.dir}/homes/{project.name}", "/home/dev"),
+    ]
+    if spec.role == "workspace":
+        volumes.append(_bind(f"{rig.dir}/state/keys/{project.name}", "/etc/rigstack/keys", read_only=True))
+    if host.ca_bundle:
+        volumes.append(_bind(host.ca_bundle, CA_TARGET, read_only=True))
+    network: dict[str, Any] = {"aliases": [project.name]} if spec.role == "workspace" else {}
+    service: dict[str, Any] = {
+        "extends": {"file": f"{host.assets}/compose.yaml", "service": spec.role},
+        "scale": 1,
+        "image": spec.image,
+        "hostname": f"{rig.name}-{project.name}" if spec.role == "workspace" else f"{project.name}-notebook",
+        "environment": environment,
+        "volumes": volumes,
+        "networks": {f"p-{project.name}": network},
+        "pids_limit": project.pids,
+    }
+    if project.memory:
+        service["mem_limit"] = project.memory
+    if project.shm:
+        service["shm_size"] = project.shm
+    if spec.role == "workspace" and project.ssh_port:
+        environment["RIGSTACK_SSH_PUBLIC"] = "1"
+        service["ports"] = [f"{_bind_prefix(rig.access.bind)}{project.ssh_port}:22"]
+    if spec.gpu:
+        _add_gpu(service, spec.gpu)
+    return service
+
+
+def _bind(source: str, target: str, *, read_only: bool = False) -> dict[str, Any]:
+    volume: dict[str, Any] = {"type": "bind", "source": _literal(source), "target": target}
+    if read_only:
+        volume["read_only"] = True
+    return volume
+
+
+def _literal(text: str) -> str:
+    """Text that compose must not interpolate."""
+    return text.replace("$", "$$")
+
+
+def _add_gpu(service: dict[str, Any], gpu: GpuRequest) -> None:
+    """CDI devices through the engine's own injection, or the nvidia runtime's device requests.
+
+    Source: docs.docker.com/compose/how-tos/gpu-support and the engine's CDI device driver.
+    """
+    if gpu.kind == "cdi":
+        device: dict[str, Any] = {"driver": "cdi", "device_ids": [_cdi_name(one) for one in gpu.ids]}
+    elif gpu.ids == ("all",):
+        device = {"driver": "nvidia", "count": "all"}
+    else:
+        device = {"driver": "nvidia", "device_ids": list(gpu.ids)}
+    device["capabilities"] = ["gpu"]
+    service["deploy"] = {"resources": {"reservations": {"devices": [device]}}}
+    if gpu.kind == "nvidia":
+        service["environment"]["NVIDIA_DRIVER_CAPABILITIES"] = "compute,utility"
+
+
+def _cdi_name(device: str) -> str:
+    return f"nvidia.com/gpu={device}"

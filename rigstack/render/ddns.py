@@ -1,0 +1,24 @@
+"""The DDNS client's configuration, without its password, which it includes from secrets/."""
+
+from __future__ import annotations
+
+from rigstack.config.model import Ddns
+
+
+def render_inadyn(ddns: Ddns) -> str:
+    """inadyn.conf for a dyndns2 server (inadyn.conf(5)); the password line is in the included secret."""
+    lines = [
+        f"period = {ddns.interval}",
+        "allow-ipv6 = false",
+        "",
+        "custom rigstack {",
+        f'    username       = "{ddns.username}"',
+        '    include("/run/rigstack-secrets/ddns.conf")',
+        f"    ssl            = {'true' if ddns.tls else 'false'}",
+        f'    ddns-server    = "{ddns.server}"',
+        '    ddns-path      = "/nic/update?hostname=%h&myip=%i"',
+        f"    hostname       = {ddns.hostname}",
+    ]
+    if ddns.checkip:
+        lines += [f'    checkip-server = "{ddns.checkip}"', "    checkip-ssl    = false"]
+    return "\n".join([*lines, "}", ""])
