@@ -110,6 +110,4 @@ def start_daemon(argv: Sequence[str], *, log: str, env: Mapping[str, str] | None
 
 def attach(argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: str | None = None) -> int:
     """Runs a command on this terminal (its stdin, stdout, stderr are ours) and returns its status."""
-    return subprocess.run(
-        list(argv), env={**os.environ, **env} if env else None, cwd=cwd, check=False
-    ).returncode
+    return subprocess.run(list(argv), env={**os.environ, **env} if env else None, cwd=cwd, check=False).returncode

@@ -41,7 +41,7 @@ def parse_rig(source: str, *, rig_dir: Path, file: str = "rig.toml") -> Rig:
             continue
         tables[table] = _table(problems, table, document.get(table, {}), keys)
     for unknown in document.keys() - TABLES.keys() - {"projects"}:
-        problems.unknown(unknown, "", list(TABLES) + ["projects"])
+        problems.unknown(unknown, "", [*TABLES, "projects"])
     projects = _projects(problems, document.get("projects", {}), rig_dir)
     rig_hostname = tables["rig"].get("hostname", "")
     _cross_checks(problems, tables, projects, rig_hostname)
@@ -85,7 +85,7 @@ class _Problems:
         self.add(f"{table}.{key}" if table else key, f"there is no such {kind}{hint}")
 
     def _line(self, key_path: str) -> str:
-        """":12" when the key's line can be found in the text, else ""."""
+        """ ":12" when the key's line can be found in the text, else ""."""
         table, _, key = key_path.rpartition(".")
         header = re.search(rf"^\s*\[{re.escape(table or key)}\]", self.source, re.M)
         if header is None:

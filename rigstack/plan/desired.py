@@ -11,9 +11,11 @@ from rigstack.config.model import Project, Rig
 from rigstack.plan.host import Host, ProjectInputs
 from rigstack.render.authorized_keys import render_gateway_keys, render_workspace_keys
 from rigstack.render.compose import GpuRequest, ServiceSpec, render_env, render_overlay, render_service
-from rigstack.render.ddns import render_inadyn
+from rigstack.render.ddns import render_inadyn, render_inadyn_secret
 from rigstack.render.description import render_description
 from rigstack.render.edge import render_edge_files
+
+PASSWORD_FILES = ("secrets/notebook/jupyter_server_config.json", "secrets/edge-auth/auth.caddy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +32,10 @@ class Folder:
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """A generated file; path relative to the rig directory."""
+    """A generated file; path relative to the rig directory. Its text may hold a secret, so repr leaves it out."""
 
     path: str
-    text: str
+    text: str = field(repr=False)
     mode: int = 0o644
     owned: bool = False
 
@@ -96,12 +98,17 @@ class Service:
 
 @dataclass(frozen=True, kw_only=True)
 class Desired:
-    """The whole of it. `edge_files` are published together, after Caddy has validated them."""
+    """The whole of it.
+
+    edge_files: published together, after Caddy has validated them.
+    password_files: hold hashes of the notebook password; made once, with a password that is shown once.
+    """
 
     rig: str
     compose_project: str
     folders: tuple[Folder, ...]
     keys: tuple[HostKey, ...]
+    password_files: tuple[str, ...]
     files: tuple[File, ...]
     edge_files: tuple[File, ...]
     bootstrap: Bootstrap
@@ -144,7 +151,15 @@ def desire(rig: Rig, host: Host) -> Desired:
         File(path="state/ssh/workspace/authorized_keys", text=render_workspace_keys(host.authorized_keys)),
         File(path="state/ssh/gateway/rig.json", text=render_description(rig, host)),
         *(
-            [File(path="state/ddns/inadyn.conf", text=render_inadyn(rig.ddns), owned=True)]
+            [
+                File(path="state/ddns/inadyn.conf", text=render_inadyn(rig.ddns), owned=True),
+                File(
+                    path="secrets/ddns/ddns.conf",
+                    text=render_inadyn_secret(host.ddns_password),
+                    mode=0o600,
+                    owned=True,
+                ),
+            ]
             if rig.ddns
             else []
         ),
@@ -157,6 +172,7 @@ def desire(rig: Rig, host: Host) -> Desired:
         compose_project=compose_project(rig),
         folders=_folders(rig),
         keys=_keys(rig),
+        password_files=PASSWORD_FILES,
         files=files,
         edge_files=edge_files,
         bootstrap=bootstrap,
@@ -213,14 +229,12 @@ def _bootstrap(rig: Rig) -> Bootstrap:
 
 
 def _images(rig: Rig, host: Host, bootstrap: Bootstrap) -> tuple[Image, ...]:
-    owner = (("UID", str(host.uid)), ("GID", str(host.gid)))
-    mirror = (("APT_MIRROR", rig.images.apt_mirror),) if rig.images.apt_mirror else ()
-    common = (("DEBIAN", bootstrap.tag), *owner, *mirror)
+    common = (("DEBIAN", bootstrap.tag), ("UID", str(host.uid)), ("GID", str(host.gid)))
     wanted = ["base", "gateway", "edge", *(["ddns"] if rig.ddns else [])]
     images = [_own_image(name, host.image_sources, common) for name in wanted]
     base = images[0]
     for project in rig.projects:
-        images.append(_project_image(rig, project, host, base, mirror))
+        images.append(_project_image(rig, project, host, base))
     return tuple(images)
 
 
@@ -239,9 +253,7 @@ def _own_image(name: str, sources: Mapping[str, Mapping[str, str]], args: tuple[
     )
 
 
-def _project_image(
-    rig: Rig, project: Project, host: Host, base: Image, mirror: tuple[tuple[str, str], ...]
-) -> Image:
+def _project_image(rig: Rig, project: Project, host: Host, base: Image) -> Image:
     given: ProjectInputs = host.inputs[project.name]
     staged = dict(given.files)
     if project.apt:
@@ -251,7 +263,7 @@ def _project_image(
     cuda = project.cuda or rig.images.cuda
     if cuda == "auto":
         cuda = "13.0" if host.gpu.kind != "none" else "none"
-    args = (("BASE", base.tag), ("CUDA", cuda), ("PROJECT", project.name), *mirror)
+    args = (("BASE", base.tag), ("CUDA", cuda), ("PROJECT", project.name))
     sources = host.image_sources["project"]
     inputs = (
         *sorted((f"images/project/{file}", sum_) for file, sum_ in sources.items()),
@@ -259,7 +271,6 @@ def _project_image(
         ("base image", base.tag),
         ("cuda", cuda),
         ("project name", project.name),
-        *((f"build argument {key}", value) for key, value in mirror),
     )
     return Image(
         name=f"project-{project.name}",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rigstack.secret import Secret
+
 
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
@@ -34,7 +36,7 @@ class Host:
     authorized_keys: public key lines, resolved from [access] authorized_keys.
     assets: folder with compose.yaml, images/, caddy/. compose_digest: of compose.yaml.
     image_sources: image -> file -> digest, for the folders of images/.
-    inputs: project -> what goes into its image.
+    inputs: project -> what goes into its image. ddns_password: from [ddns] password_file.
     """
 
     uid: int
@@ -50,3 +52,4 @@ class Host:
     compose_digest: str
     image_sources: Mapping[str, Mapping[str, str]]
     inputs: Mapping[str, ProjectInputs]
+    ddns_password: Secret

@@ -32,7 +32,7 @@ class Observed:
 
     built_from: service -> (input -> digest) of the image its container was made from, where known.
     files: path -> the text on disk, or None when absent, for every file that is generated.
-    folders, keys: those that exist. stale: generated files that nothing wants any more.
+    folders, keys: those that exist. password: whether one was set. stale: generated files that nothing wants any more.
     """
 
     containers: Mapping[str, Container] = field(default_factory=dict)
@@ -41,4 +41,5 @@ class Observed:
     files: Mapping[str, str | None] = field(default_factory=dict)
     folders: frozenset[str] = frozenset()
     keys: frozenset[str] = frozenset()
+    password: bool = False
     stale: tuple[str, ...] = ()

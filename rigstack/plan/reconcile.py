@@ -10,8 +10,9 @@ from rigstack.plan.steps import (
     BootstrapImage,
     BuildImages,
     JoinNetwork,
-    MakeFolder,
+    MakeFolders,
     MakeHostKey,
+    MakePassword,
     Plan,
     PublishSites,
     RemoveServices,
@@ -54,12 +55,13 @@ def needs_images(desired: Desired, containers: Mapping[str, Container]) -> bool:
 
 
 def _prepare(desired: Desired, observed: Observed) -> list[Step]:
-    steps: list[Step] = [
-        MakeFolder(folder=folder, cause="not there")
-        for folder in desired.folders
-        if folder.path not in observed.folders
-    ]
+    steps: list[Step] = []
+    missing = tuple(folder for folder in desired.folders if folder.path not in observed.folders)
+    if missing:
+        steps.append(MakeFolders(folders=missing, cause="not there"))
     steps += [MakeHostKey(key=key, cause="not there") for key in desired.keys if key.path not in observed.keys]
+    if not observed.password:
+        steps.append(MakePassword(cause="none was set"))
     steps += [
         WriteFile(file=file, cause=cause) for file in desired.files if (cause := _file_cause(file, observed.files))
     ]

@@ -72,7 +72,10 @@ def assess(
         state = "degraded" if problems else "starting" if "starting" in words.values() else "running"
     if changed and state != "down":
         problems.append(
-            Problem(what="what runs is not what rig.toml says", remedy="rigstack up --dry-run shows the difference")
+            Problem(
+                what="what runs is not what rig.toml says",
+                remedy="rigstack up --dry-run shows the difference",
+            )
         )
     if not host.authorized_keys:
         problems.append(

@@ -8,12 +8,12 @@ from rigstack.plan.desired import Bootstrap, File, Folder, HostKey, Image
 
 
 @dataclass(frozen=True, kw_only=True)
-class MakeFolder:
-    folder: Folder
+class MakeFolders:
+    folders: tuple[Folder, ...]
     cause: str
 
     def __str__(self) -> str:
-        return f"make folder {self.folder.path}"
+        return "make folders " + ", ".join(folder.path for folder in self.folders)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +23,16 @@ class MakeHostKey:
 
     def __str__(self) -> str:
         return f"make host key {self.key.path}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MakePassword:
+    """A first notebook password: its hashes are kept, the password itself is shown once."""
+
+    cause: str
+
+    def __str__(self) -> str:
+        return "make a notebook password"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,8 +123,9 @@ class WaitHealthy:
 
 
 Step = (
-    MakeFolder
+    MakeFolders
     | MakeHostKey
+    | MakePassword
     | WriteFile
     | BootstrapImage
     | BuildImages

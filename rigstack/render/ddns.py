@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rigstack.config.model import Ddns
+from rigstack.secret import Secret
 
 
 def render_inadyn(ddns: Ddns) -> str:
@@ -22,3 +23,9 @@ def render_inadyn(ddns: Ddns) -> str:
     if ddns.checkip:
         lines += [f'    checkip-server = "{ddns.checkip}"', "    checkip-ssl    = false"]
     return "\n".join([*lines, "}", ""])
+
+
+def render_inadyn_secret(password: Secret) -> str:
+    """The included file: one password line, quoted as inadyn's parser (libconfuse) wants it."""
+    quoted = password.reveal().replace("\\", "\\\\").replace('"', '\\"')
+    return f'password = "{quoted}"\n'

@@ -18,7 +18,11 @@ def render_description(rig: Rig, host: Host) -> str:
             "machine": host.machine,
             "addresses": list(host.addresses),
         },
-        "gateway": {"port": rig.access.ssh_port, "user": "jump", "host_key": host.host_keys.get("gateway", "")},
+        "gateway": {
+            "port": rig.access.ssh_port,
+            "user": "jump",
+            "host_key": host.host_keys.get("gateway", ""),
+        },
         "edge": {"https_port": rig.access.https_port},
         "projects": [
             {

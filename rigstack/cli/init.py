@@ -1,0 +1,124 @@
+"""`rigstack init`: makes a rig directory with an annotated rig.toml, and never overwrites one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from rigstack.cli import console
+from rigstack.config.rigdir import RigDir
+from rigstack.errors import ConfigError
+
+DEMO_README = """# demo
+
+A first project. Its folder is /code/demo in the workspace and the notebook, and code/demo in the rig directory.
+
+- `requirements.txt`: Python packages for the project's image
+- `apt.txt`: Debian packages for it, one a line
+
+After a change: `rigstack up` on the GPU host.
+"""
+
+
+@click.command()
+@click.argument("directory", required=False, type=click.Path(file_okay=False))
+@click.option("--name", help="The rig's name (in ssh names and container names). Default: this machine's name.")
+@click.option("--hostname", help="The public name that leads here, if there is one.")
+@click.option("--key", "keys", multiple=True, metavar="KEY", help="A public key line, github:NAME or file:PATH.")
+@click.option("--project", "projects", multiple=True, default=("demo",), show_default=True, help="A first project.")
+@click.option("-y", "--yes", is_flag=True, help="Ask nothing: take flags and defaults.")
+@click.pass_context
+def init(
+    context: click.Context,
+    directory: str | None,
+    name: str | None,
+    hostname: str | None,
+    keys: tuple[str, ...],
+    projects: tuple[str, ...],
+    yes: bool,
+) -> None:
+    """Make a rig in DIRECTORY (default: ~/rig): rig.toml with every setting explained, and a first project.
+
+    Keys: without --key, the public keys in ~/.ssh are taken.
+    """
+    import socket
+    import sys
+
+    from rigstack.config.load import parse_rig
+
+    root = Path(directory or context.obj or "~/rig").expanduser().absolute()
+    place = RigDir(path=root)
+    if place.toml.exists():
+        raise ConfigError(f"{place.toml} exists, and init never overwrites one", remedy="edit it, then `rigstack up`")
+    ask = sys.stdin.isatty() and not yes
+    machine = re.sub(r"[^a-z0-9-]", "-", socket.gethostname().split(".")[0].lower()).strip("-")[:40] or "rig"
+    if name is None:
+        name = click.prompt("Name of the rig", default=machine, err=True) if ask else machine
+    if hostname is None:
+        question = "Public host name (empty: LAN only)"
+        hostname = click.prompt(question, default="", show_default=False, err=True) if ask else ""
+    chosen = _keys(keys, ask)
+    text = annotated(name=name, hostname=hostname, keys=chosen, projects=projects)
+    parse_rig(text, rig_dir=root)  # the same rules as for a file written by hand; nothing is made before
+    _create(place, text, projects)
+    console.result(f"made {place.toml}")
+    if not chosen:
+        console.warn("no key may log in yet: add one to [access] authorized_keys")
+    console.note("next: rigstack up")
+
+
+def _keys(given: tuple[str, ...], ask: bool) -> tuple[str, ...]:
+    if given:
+        return given
+    found = tuple(
+        line
+        for file in sorted((Path.home() / ".ssh").glob("*.pub"))
+        for line in file.read_text(errors="replace").splitlines()[:1]
+        if line.startswith(("ssh-", "ecdsa-", "sk-"))
+    )
+    if not ask:
+        return found
+    for line in found:
+        console.note(f"found a key of this user: {' '.join(line.split()[2:]) or line[:40]}")
+    more = click.prompt(
+        "Your laptop's public key, or github:NAME (empty: none besides)",
+        default="",
+        show_default=False,
+        err=True,
+    )
+    return (*found, more.strip()) if more.strip() else found
+
+
+def annotated(*, name: str, hostname: str, keys: tuple[str, ...], projects: tuple[str, ...]) -> str:
+    """The reference file with these values put in their places."""
+    import json
+
+    text = (Path(__file__).parent.parent / "config" / "reference.toml").read_text(encoding="utf-8")
+    text = text.replace('name = "rig"', f"name = {json.dumps(name)}", 1)
+    if hostname:
+        text = text.replace('# hostname = "rig.example.net"', f"hostname = {json.dumps(hostname)}", 1)
+    listed = "".join(f"    {json.dumps(key)},\n" for key in keys)
+    text = text.replace("authorized_keys = []", f"authorized_keys = [\n{listed}]" if keys else "authorized_keys = []")
+    for project in projects:
+        text += f"\n[projects.{project}]\n"
+    return text
+
+
+def _create(place: RigDir, text: str, projects: tuple[str, ...]) -> None:
+    from rigstack.host.facts import person
+    from rigstack.host.files import ensure_folder, write_file
+
+    owner = person()
+    ensure_folder(place.path, mode=0o755, owner=owner)
+    for folder in (place.code, place.data, place.homes):
+        ensure_folder(folder, mode=0o755, owner=owner)
+    for project in projects:
+        folder = place.code / project
+        new = not folder.exists()
+        ensure_folder(folder, mode=0o755, owner=owner)
+        if new and project == "demo":
+            write_file(folder / "README.md", DEMO_README, mode=0o644, owner=owner)
+            write_file(folder / "requirements.txt", "numpy\n", mode=0o644, owner=owner)
+    write_file(place.toml, text, mode=0o644, owner=owner)

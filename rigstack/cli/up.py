@@ -1,0 +1,120 @@
+"""`rigstack up` and `rigstack down`."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from rigstack.cli import console
+from rigstack.cli.rig import known_projects, rig_of, survey
+from rigstack.errors import EngineError
+from rigstack.host.lock import rig_lock
+from rigstack.plan.reconcile import reconcile
+
+ROUNDS = 4  # a rig that is not settled after this many never will be
+
+
+@click.command()
+@click.argument("projects", nargs=-1)
+@click.option("-n", "--dry-run", is_flag=True, help="Print the plan with its causes, and stop.")
+@click.option("--no-wait", is_flag=True, help="When another rigstack works on this rig, exit 6 instead of waiting.")
+@click.option("--no-cache", is_flag=True, help="Build changed images without the build cache.")
+@click.option("--timeout", default=180.0, show_default=True, help="Seconds to wait for services to be healthy.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
+@click.pass_context
+def up(
+    context: click.Context,
+    projects: tuple[str, ...],
+    dry_run: bool,
+    no_wait: bool,
+    no_cache: bool,
+    timeout: float,
+    as_json: bool,
+) -> None:
+    """Bring the rig to what rig.toml says: all of it, or the named PROJECTS.
+
+    Does only what is needed: run it as often as you like. It can be stopped at any time; the next `up` goes on.
+    """
+    started = time.monotonic()
+    place, rig = rig_of(context)
+    only = known_projects(rig, projects)
+    if dry_run:
+        seen = survey(place, rig)
+        plan = reconcile(seen.desired, seen.observed, only=only)
+        if as_json:
+            steps = [{"step": str(step), "cause": step.cause} for step in plan.steps]
+            console.result_json({"steps": steps})
+        else:
+            console.result(plan.text())
+        return
+    done: list[dict[str, str]] = []
+    password = None
+    with rig_lock(place.path, "up", wait=not no_wait, on_wait=console.note) as lock:
+        for _ in range(ROUNDS):
+            seen = survey(place, rig)
+            plan = reconcile(seen.desired, seen.observed, only=only)
+            if not plan:
+                break
+            from rigstack.cli.progress import reporter
+            from rigstack.engine.execute import Execution
+
+            with reporter() as report:
+                execution = Execution(
+                    rig=rig,
+                    host=seen.host,
+                    desired=seen.desired,
+                    observed=seen.observed,
+                    reporter=report,
+                    lock=lock,
+                    timeout=timeout,
+                    no_cache=no_cache,
+                )
+                try:
+                    execution.run(plan)
+                finally:
+                    password = execution.password or password
+                    if execution.password is not None:
+                        console.note(f"The notebook password (shown once): {execution.password.reveal()}")
+            done += [{"step": str(step), "cause": step.cause} for step in plan.steps]
+        else:
+            raise EngineError(
+                "the rig does not settle: after several rounds there is still something to do",
+                details=tuple(plan.text().splitlines()),
+                remedy="run `rigstack up --dry-run`, and report this with its output",
+            )
+    for remark in seen.desired.notes:
+        console.note(f"note: {remark}")
+    if as_json:
+        console.result_json({"steps": done, "seconds": round(time.monotonic() - started, 3)})
+    elif not done:
+        console.result("nothing to do: everything runs as rig.toml says")
+    else:
+        from rigstack.cli.welcome import welcome
+
+        console.result(welcome(seen.rig, seen.host))
+        console.note(f"done in {time.monotonic() - started:.1f} s")
+
+
+@click.command()
+@click.option("-n", "--dry-run", is_flag=True, help="Say what would be removed, and stop.")
+@click.option("--no-wait", is_flag=True, help="When another rigstack works on this rig, exit 6 instead of waiting.")
+@click.pass_context
+def down(context: click.Context, dry_run: bool, no_wait: bool) -> None:
+    """Stop and remove the rig's containers and networks, and nothing else: files, keys and images stay."""
+    from rigstack.engine.containers import remove_containers, remove_networks
+    from rigstack.engine.observe import observe_containers
+    from rigstack.plan.desired import compose_project
+
+    place, rig = rig_of(context)
+    there = observe_containers(rig.name, rig.dir)
+    if dry_run:
+        console.result("\n".join(f"remove {name}" for name in sorted(there)) or "nothing to do: nothing runs")
+        return
+    with rig_lock(place.path, "down", wait=not no_wait, on_wait=console.note):
+        removed = remove_containers(rig.name, None, console.note)
+        networks = remove_networks(compose_project(rig), keep=())
+    if removed or networks:
+        console.result(f"removed {removed} containers and {networks} networks; your files are where they were")
+    else:
+        console.result("nothing to do: nothing runs")

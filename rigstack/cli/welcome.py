@@ -1,0 +1,33 @@
+"""What `up` ends with: how to get in."""
+
+from __future__ import annotations
+
+from rigstack.cli.console import paint
+from rigstack.config.model import Rig
+from rigstack.host.ssh_keys import fingerprint
+from rigstack.plan.host import Host
+from rigstack.plan.status import edge_url
+
+
+def welcome(rig: Rig, host: Host) -> str:
+    """The ssh command, the notebooks' addresses, the fingerprints to compare, and the next steps."""
+    where = rig.hostname or (host.addresses[0] if host.addresses else host.machine)
+    url = edge_url(rig, host)
+    lines = ["", paint(f"{rig.name} is up.", "bold"), ""]
+    for project in rig.projects:
+        lines += [
+            f"  {paint(project.name, 'cyan')}",
+            f"    shell     ssh -J jump@{where}:{rig.access.ssh_port} dev@{project.name}",
+            f"    notebook  {url}p/{project.name}/",
+        ]
+    lines += [
+        "",
+        "  The first connection asks you to compare these fingerprints:",
+        f"    gateway   {fingerprint(host.host_keys.get('gateway', ''))}",
+        *(f"    {project.name:<9} {fingerprint(host.host_keys.get(project.name, ''))}" for project in rig.projects),
+        "",
+        "  rigstack status      what works and what does not",
+        "  rigstack password    set the notebook password",
+        "  rigstack trust       the certificate that browsers on your other machines need to trust",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,203 @@
+"""Starts, stops, connects and asks containers: compose for what compose.yaml describes, the docker SDK for the rest."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rigstack import process
+from rigstack.engine import api
+from rigstack.engine.observe import observe_containers
+from rigstack.errors import EngineError, HostError, RigstackError, UnhealthyError
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+    from docker.models.containers import Container
+
+STOP_SECONDS = 10
+
+
+def compose_argv(root: Path, assets: str, *words: str) -> tuple[str, ...]:
+    """docker compose on exactly the rig's two files."""
+    state = root / "state"
+    return (
+        *("docker", "compose", "--env-file", str(state / "compose.env"), "--project-directory", str(root)),
+        *("-f", f"{assets}/compose.yaml", "-f", str(state / "compose.json")),
+        *words,
+    )
+
+
+def start_services(root: Path, assets: str, services: Sequence[str], *, lock: int) -> None:
+    """Creates, recreates or starts these services and no other. Raises HostError for a taken port, else EngineError.
+
+    Never `-y`: it makes compose wipe named volumes. Never a dependency: the plan has named all that is needed.
+    """
+    argv = compose_argv(root, assets, "up", "--detach", "--no-deps", "--no-build", "--pull", "never", *services)
+    done = process.run(argv, env={"COMPOSE_IGNORE_ORPHANS": "1"}, keep_open=(lock,))
+    if not done.ok:
+        raise _start_failure(done)
+
+
+def _start_failure(done: process.Completed) -> RigstackError:
+    said = done.stderr + done.stdout
+    port = re.search(r"(?:listen tcp[46]? |Bind for |failed to bind host port (?:for )?)\S*?:(\d+)", said)
+    if port and re.search(r"already (in use|allocated)", said):
+        return HostError(
+            f"port {port.group(1)} is taken by another program",
+            cause=_port_holder(int(port.group(1))),
+            remedy="stop that program, or choose another port in rig.toml ([access], or the project's ssh_port)",
+        )
+    if "no space left on device" in said:
+        return HostError("the disk is full", details=done.tail(3), remedy="free room, then run it again")
+    if "CDI device injection failed" in said or "unresolvable CDI devices" in said:
+        return HostError(
+            "the engine cannot give a container the GPUs asked for",
+            details=done.tail(3),
+            cause="a device that is not there, or a specification older than the driver",
+            remedy="check `gpus` in rig.toml; sudo rigstack host setup makes the CDI specification anew",
+        )
+    return EngineError(
+        "compose could not start the services", details=done.tail(8), remedy="rigstack logs; docker info"
+    )
+
+
+def _port_holder(port: int) -> str:
+    """Who listens on a TCP port, in words; "" when that cannot be seen."""
+    published = process.run(("docker", "ps", "--filter", f"publish={port}", "--format", "{{.Names}}")).stdout.split()
+    if published:
+        return f"the container {published[0]} publishes it"
+    try:
+        done = process.run(("ss", "-Hltnp", f"sport = :{port}"))
+    except FileNotFoundError:
+        return ""
+    found = re.search(r'users:\(\("([^"]+)",pid=(\d+)', done.stdout)
+    return f"{found.group(1)} (process {found.group(2)}) listens there" if found else ""
+
+
+def remove_containers(rig: str, names: Iterable[str] | None, tell: Callable[[str], None]) -> int:
+    """Stops and removes the rig's containers (all, or those of the named services) side by side; returns how many.
+
+    Files are never touched: everything of value is a bind mount.
+    """
+    client = _client()
+    try:
+        wanted = None if names is None else set(names)
+        doomed = [
+            one
+            for one in client.containers.list(all=True, filters={"label": f"rigstack.rig={rig}"}, ignore_removed=True)
+            if wanted is None or one.labels.get("com.docker.compose.service") in wanted
+        ]
+        if doomed:
+            with ThreadPoolExecutor(max_workers=8) as pool:
+                list(pool.map(lambda one: _remove(one, tell), doomed))
+        return len(doomed)
+    finally:
+        client.close()
+
+
+def _remove(container: Container, tell: Callable[[str], None]) -> None:
+    import docker
+
+    try:
+        container.stop(timeout=STOP_SECONDS)
+        container.remove(force=True)
+        tell(f"removed {container.labels.get('com.docker.compose.service', container.name)}")
+    except docker.errors.NotFound:
+        return
+    except docker.errors.APIError as failed:
+        raise EngineError(f"cannot remove {container.name}: {failed.explanation}", remedy="run it again") from None
+
+
+def remove_networks(compose_project: str, keep: Iterable[str]) -> int:
+    """Removes the compose project's networks except those in `keep`; whatever is still on one is disconnected."""
+    import docker
+
+    client = _client()
+    kept, removed = set(keep), 0
+    try:
+        for network in client.networks.list(filters={"label": f"com.docker.compose.project={compose_project}"}):
+            if network.name in kept:
+                continue
+            network.reload()
+            for one in network.attrs.get("Containers") or {}:
+                network.disconnect(one, force=True)
+            network.remove()
+            removed += 1
+    except docker.errors.APIError as failed:
+        raise EngineError(f"cannot remove a network: {failed.explanation}", remedy="run it again") from None
+    finally:
+        client.close()
+    return removed
+
+
+def join_network(container_id: str, network: str) -> None:
+    """Connects a running container to a network; being there already is fine."""
+    import docker
+
+    client = _client()
+    try:
+        client.networks.get(network).connect(container_id)
+    except docker.errors.APIError as failed:
+        if "already exists in network" not in str(failed):
+            raise EngineError(f"cannot connect to {network}: {failed.explanation}") from None
+    finally:
+        client.close()
+
+
+def run_inside(container_id: str, argv: Sequence[str], *, env: dict[str, str] | None = None) -> tuple[int, str]:
+    """Runs a command in a running container; returns its exit status and output."""
+    import docker
+
+    client = _client()
+    try:
+        status, output = client.containers.get(container_id).exec_run(list(argv), environment=env or {})
+    except docker.errors.APIError as failed:
+        raise EngineError(f"cannot run {process.quote(argv)} in a container: {failed.explanation}") from None
+    finally:
+        client.close()
+    return int(status), output.decode(errors="replace")
+
+
+def wait_healthy(
+    rig: str, directory: str, services: Sequence[str], *, timeout: float, tell: Callable[[str], None]
+) -> None:
+    """Returns when every service is healthy. Raises UnhealthyError with the log's tail of the first that is not."""
+    waiting, deadline = set(services), time.monotonic() + timeout
+    restarting: dict[str, int] = {}
+    while waiting:
+        containers = observe_containers(rig, directory)
+        for name in sorted(waiting):
+            there = containers.get(name)
+            if there and there.state == "running" and there.health in ("healthy", ""):
+                waiting.discard(name)
+                tell(f"{name} is healthy")
+                continue
+            restarting[name] = restarting.get(name, 0) + (there is not None and there.state == "restarting")
+            gone = there is None or there.state in ("exited", "dead") or restarting[name] > 20
+            if gone or there.health == "unhealthy" or time.monotonic() > deadline:
+                raise _unhealthy(name, there.id if there else "", there.status if there else "it is gone")
+        if waiting:
+            time.sleep(0.2)
+
+
+def _unhealthy(service: str, container_id: str, status: str) -> UnhealthyError:
+    lines: tuple[str, ...] = ()
+    if container_id:
+        done = process.run(("docker", "logs", "--tail", "8", container_id), timeout=20)
+        lines = tuple((done.stdout + done.stderr).strip().splitlines()[-8:])
+    return UnhealthyError(
+        f"{service} did not become healthy ({status})", details=lines, remedy=f"rigstack logs {service}"
+    )
+
+
+def _client() -> DockerClient:
+    import docker
+
+    try:
+        return docker.DockerClient(base_url=f"unix://{api.socket_path()}", timeout=120)
+    except docker.errors.DockerException as failed:
+        raise HostError(f"no engine answers: {failed}", remedy="sudo rigstack host setup") from None

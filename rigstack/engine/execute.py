@@ -1,0 +1,150 @@
+"""Does a plan's steps. Holds no policy: what to do and why was decided in rigstack/plan."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from rigstack.config.model import Rig
+from rigstack.engine import containers, edge
+from rigstack.engine.bootstrap import bootstrap_source, ensure_bootstrap
+from rigstack.engine.build import BuildInputs, build_images
+from rigstack.host.files import ensure_folder, write_file
+from rigstack.host.password import new_password, set_password
+from rigstack.host.ssh_keys import ensure_host_key
+from rigstack.plan.desired import Desired
+from rigstack.plan.host import Host
+from rigstack.plan.observed import Observed
+from rigstack.plan.steps import (
+    BootstrapImage,
+    BuildImages,
+    JoinNetwork,
+    MakeFolders,
+    MakeHostKey,
+    MakePassword,
+    Plan,
+    PublishSites,
+    RemoveServices,
+    StartServices,
+    Step,
+    WaitHealthy,
+    WriteFile,
+)
+from rigstack.secret import Secret
+
+PIP_INDEX_SECRET = "pip_index"
+CA_SECRET = "ca_bundle"
+APT_MIRROR_SECRET = "apt_mirror"
+
+
+class Reporter(Protocol):
+    """Where progress goes; the command line has one, tests have another."""
+
+    def begin(self, number: int, total: int, step: Step) -> None:
+        """A step starts."""
+
+    def tell(self, words: str) -> None:
+        """Something happened within the step."""
+
+    def build_line(self, image: str, words: str) -> None:
+        """The build of `image` says something."""
+
+    def end(self, number: int, total: int, step: Step, seconds: float) -> None:
+        """The step is done."""
+
+
+@dataclass(kw_only=True)
+class Execution:
+    """One run of a plan. lock: the rig lock's descriptor; password: set when the plan made a first one."""
+
+    rig: Rig
+    host: Host
+    desired: Desired
+    observed: Observed
+    reporter: Reporter
+    lock: int
+    timeout: float
+    no_cache: bool = False
+    password: Secret | None = field(default=None)
+
+    @property
+    def root(self) -> Path:
+        return Path(self.rig.dir)
+
+    @property
+    def owner(self) -> tuple[int, int]:
+        return self.host.uid, self.host.gid
+
+    def run(self, plan: Plan) -> None:
+        """Does the steps in order. Raises the error of the first that fails; running `up` again goes on from there."""
+        total = len(plan.steps)
+        for number, step in enumerate(plan.steps, 1):
+            self.reporter.begin(number, total, step)
+            started = time.monotonic()
+            self._do(step)
+            self.reporter.end(number, total, step, time.monotonic() - started)
+
+    def _do(self, step: Step) -> None:
+        match step:
+            case MakeFolders(folders=folders):
+                for folder in folders:
+                    path = self.root / folder.path
+                    ensure_folder(path, mode=folder.mode, owner=self.owner if folder.owned else None)
+            case MakeHostKey(key=key):
+                ensure_host_key(self.root / key.path, key.comment, owner=self.owner)
+            case MakePassword():
+                password = new_password()
+                set_password(self.root, password, owner=self.owner)
+                self.password = password
+            case WriteFile(file=file):
+                owner = self.owner if file.owned else None
+                write_file(self.root / file.path, file.text, mode=file.mode, owner=owner)
+            case BootstrapImage(bootstrap=bootstrap):
+                ensure_bootstrap(bootstrap, mirror=self.rig.images.apt_mirror, tell=self.reporter.tell)
+            case BuildImages(images=images):
+                build_images(self.root, images, self._build_inputs(), self.reporter.build_line)
+            case PublishSites(files=files):
+                running = self.observed.containers.get("edge")
+                edge.publish(
+                    self.root,
+                    files,
+                    owner=self.owner,
+                    container=running.id if running and running.state == "running" else None,
+                )
+            case RemoveServices(services=services):
+                containers.remove_containers(self.rig.name, services, self.reporter.tell)
+                project = self.desired.compose_project
+                kept = {f"{project}_p-{one.name}" for one in self.rig.projects} | {f"{project}_front"}
+                containers.remove_networks(project, kept)
+            case StartServices(services=services):
+                containers.start_services(self.root, self.host.assets, services, lock=self.lock)
+            case JoinNetwork(service=service, network=network):
+                containers.join_network(self.observed.containers[service].id, network)
+            case WaitHealthy(services=services):
+                containers.wait_healthy(
+                    self.rig.name, self.rig.dir, services, timeout=self.timeout, tell=self.reporter.tell
+                )
+
+    def _build_inputs(self) -> BuildInputs:
+        return BuildInputs(
+            assets=self.host.assets,
+            secrets=self._build_secrets(),
+            caddy=bootstrap_source(self.desired.bootstrap.tag),
+            no_cache=self.no_cache,
+        )
+
+    def _build_secrets(self) -> Mapping[str, str]:
+        secrets = {}
+        if self.host.ca_bundle:
+            secrets[CA_SECRET] = self.host.ca_bundle
+        if self.rig.images.pip_index_file:
+            secrets[PIP_INDEX_SECRET] = os.fspath(self.root / Path(self.rig.images.pip_index_file).expanduser())
+        if self.rig.images.apt_mirror:
+            mirror = self.root / "state" / "build" / "apt_mirror"
+            write_file(mirror, self.rig.images.apt_mirror + "\n", mode=0o600, owner=None)
+            secrets[APT_MIRROR_SECRET] = str(mirror)
+        return secrets

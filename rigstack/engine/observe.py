@@ -1,0 +1,81 @@
+"""Asks the engine what is there; all of it is read back from labels, nothing is remembered elsewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from urllib.parse import quote
+
+from rigstack.engine import api
+from rigstack.errors import EngineError
+from rigstack.plan.observed import Container
+
+
+def observe_containers(rig: str, directory: str) -> dict[str, Container]:
+    """The rig's containers by service name: one request.
+
+    Raises HostError when a rig of the same name lives in another directory of this machine.
+    """
+    filters = quote(json.dumps({"label": [f"rigstack.rig={rig}"]}))
+    containers = {}
+    for entry in api.get(f"/containers/json?all=true&filters={filters}"):
+        container = _container(entry)
+        if container.directory != directory:
+            raise _same_name(rig, container.directory)
+        containers[container.service] = container
+    return containers
+
+
+def _same_name(rig: str, elsewhere: str) -> EngineError:
+    return EngineError(
+        f'another rig named "{rig}" runs on this machine, from {elsewhere}',
+        remedy="give this one another [rig] name, or take that one down: rigstack --rig " + elsewhere + " down",
+    )
+
+
+def _container(entry: Mapping[str, object]) -> Container:
+    labels = entry["Labels"]
+    assert isinstance(labels, dict)
+    status = str(entry["Status"])
+    health = re.search(r"\((healthy|unhealthy|health: starting)\)", status)
+    networks = entry.get("NetworkSettings")
+    names = networks.get("Networks", {}) if isinstance(networks, dict) else {}
+    return Container(
+        service=labels.get("com.docker.compose.service", ""),
+        id=str(entry["Id"]),
+        role=labels.get("rigstack.role", ""),
+        project=labels.get("rigstack.project", ""),
+        hash=labels.get("rigstack.hash", ""),
+        image=str(entry["Image"]),
+        state=str(entry["State"]),
+        health=health.group(1).removeprefix("health: ") if health else "",
+        status=status,
+        networks=frozenset(names),
+        directory=labels.get("rigstack.directory", ""),
+    )
+
+
+def observe_images() -> frozenset[str]:
+    """The tags of all images that the engine has."""
+    return frozenset(tag for entry in api.get("/images/json") for tag in entry.get("RepoTags") or ())
+
+
+def observe_inputs(containers: Iterable[Container]) -> dict[str, Mapping[str, str]]:
+    """Service -> the inputs (name -> digest) of the image that its container was made from."""
+    cache: dict[str, Mapping[str, str]] = {}
+    inputs = {}
+    for container in containers:
+        if container.image not in cache:
+            cache[container.image] = _inputs_of(container.image)
+        inputs[container.service] = cache[container.image]
+    return inputs
+
+
+def _inputs_of(image: str) -> Mapping[str, str]:
+    try:
+        labels = api.get(f"/images/{quote(image, safe='')}/json").get("Config", {}).get("Labels") or {}
+        parsed = json.loads(labels.get("rigstack.inputs", "{}"))
+    except (EngineError, ValueError):
+        return {}
+    return parsed if isinstance(parsed, dict) else {}

@@ -1,0 +1,1 @@
+"""Effects on the GPU host: the engine's set-up, GPUs, keys, locks and files."""

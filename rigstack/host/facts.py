@@ -1,0 +1,148 @@
+"""Looks at this machine and the rig directory and returns the facts that decide what the rig should be."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+from rigstack.assets import assets_dir
+from rigstack.config.model import Rig
+from rigstack.errors import ConfigError, HostError
+from rigstack.host.devices import observe_gpu
+from rigstack.host.project_files import read_project_inputs
+from rigstack.host.ssh_keys import public_half, resolve_authorized_keys
+from rigstack.plan.desired import digest
+from rigstack.plan.host import Host
+from rigstack.secret import Secret
+
+SYSTEM_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+LOCAL_CERTIFICATES = "/usr/local/share/ca-certificates"
+
+
+def observe_host(rig: Rig) -> Host:
+    """The facts for `rig`. Raises ConfigError or HostError when something that rig.toml names is not there."""
+    root = Path(rig.dir)
+    uid, gid = code_owner(root)
+    assets = assets_dir()
+    names = ("gateway", *(project.name for project in rig.projects))
+    return Host(
+        uid=uid,
+        gid=gid,
+        machine=socket.gethostname().split(".")[0].lower(),
+        addresses=lan_addresses(),
+        ipv6=has_ipv6(),
+        gpu=observe_gpu(rig.gpu_mode),
+        ca_bundle=_ca_bundle(rig, root),
+        authorized_keys=resolve_authorized_keys(root, rig.access.authorized_keys),
+        host_keys={name: public_half(root / f"state/keys/{name}/ssh_host_ed25519_key") for name in names},
+        assets=str(assets),
+        compose_digest=digest((assets / "compose.yaml").read_bytes()),
+        image_sources=_image_sources(assets),
+        inputs={project.name: read_project_inputs(root / "code" / project.name) for project in rig.projects},
+        ddns_password=_ddns_password(rig, root),
+    )
+
+
+def code_owner(root: Path) -> tuple[int, int]:
+    """uid and gid of the owner of code/, who is the user in every container.
+
+    Raises HostError when that is root: nothing in a container runs as root.
+    """
+    code = root / "code"
+    try:
+        there = code.stat()
+    except FileNotFoundError:
+        return person()
+    if there.st_uid == 0:
+        uid, gid = person()
+        raise HostError(
+            f"{code} belongs to root, and the containers' user has the uid of its owner",
+            cause="it was made by hand as root",
+            remedy=f"chown -R {uid}:{gid} {code} {root / 'data'} {root / 'homes'}",
+        )
+    return there.st_uid, there.st_gid
+
+
+def person() -> tuple[int, int]:
+    """uid and gid of the person at the keyboard: who ran sudo, else this user, else (for root) 1000:1000."""
+    if os.geteuid() != 0:
+        return os.geteuid(), os.getegid()
+    try:
+        uid = int(os.environ.get("SUDO_UID", "1000"))
+        gid = int(os.environ.get("SUDO_GID", str(uid)))
+    except ValueError:
+        return 1000, 1000
+    return (uid, gid) if uid else (1000, 1000)
+
+
+def lan_addresses() -> tuple[str, ...]:
+    """This machine's IPv4 address on the default route, or () without one.
+
+    A connected UDP socket makes the kernel choose the route; no packet is sent (udp(7)).
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # TEST-NET-1, RFC 5737
+            address: str = probe.getsockname()[0]
+        except OSError:
+            return ()
+    return () if address.startswith("127.") else (address,)
+
+
+def has_ipv6() -> bool:
+    """Whether this machine has an IPv6 address besides the loopback's."""
+    try:
+        lines = Path("/proc/net/if_inet6").read_text().splitlines()
+    except OSError:
+        return False
+    return any(line.split()[-1] != "lo" for line in lines)
+
+
+def _ca_bundle(rig: Rig, root: Path) -> str:
+    """The file of extra root certificates, or "": "auto" takes the system's when local ones were added to it."""
+    given = rig.images.ca_bundle
+    if given == "auto":
+        try:
+            added = any(name.endswith(".crt") for name in os.listdir(LOCAL_CERTIFICATES))  # noqa: PTH208
+        except OSError:
+            added = False
+        return SYSTEM_BUNDLE if added and os.path.isfile(SYSTEM_BUNDLE) else ""  # noqa: PTH113
+    if not given:
+        return ""
+    path = root / Path(given).expanduser()
+    if not path.is_file():
+        raise ConfigError(f"images.ca_bundle: there is no file {path}", remedy='name a PEM file, or "auto", or ""')
+    return str(path)
+
+
+def _image_sources(assets: Path) -> dict[str, dict[str, str]]:
+    """image -> file below images/<image>/ -> digest of its mode and bytes."""
+    sources: dict[str, dict[str, str]] = {}
+    top = str(assets / "images")
+    for image in sorted(os.listdir(top)):  # noqa: PTH208 - half the time of pathlib on the no-change path
+        folder = f"{top}/{image}"
+        files = {}
+        for parent, folders, names in os.walk(folder):
+            folders.sort()
+            for name in sorted(names):
+                path = f"{parent}/{name}"
+                with open(path, "rb") as handle:
+                    executable = os.fstat(handle.fileno()).st_mode & 0o111
+                    files[path[len(folder) + 1 :]] = digest(handle.read(), "x" if executable else "")
+        if files:
+            sources[image] = files
+    return sources
+
+
+def _ddns_password(rig: Rig, root: Path) -> Secret:
+    if rig.ddns is None:
+        return Secret("")
+    path = root / Path(rig.ddns.password_file).expanduser()
+    try:
+        return Secret(path.read_text(encoding="utf-8").strip("\n"))
+    except (OSError, UnicodeDecodeError) as failed:
+        raise ConfigError(
+            f"ddns.password_file: cannot read {path}: {failed}",
+            remedy=f"put the DDNS password into it: install -m 600 /dev/stdin {path}",
+        ) from None

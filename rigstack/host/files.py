@@ -1,0 +1,86 @@
+"""Files and folders of the rig directory: read what is there, write so that no half-written file is ever seen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from rigstack.errors import HostError
+from rigstack.plan.desired import Desired
+from rigstack.plan.observed import Observed
+
+EDGE_CURRENT = "state/edge/current"
+
+
+def observe_files(root: Path, desired: Desired) -> Observed:
+    """The part of Observed that is on disk."""
+    texts = {file.path: read_text(root / file.path) for file in (*desired.files, *desired.edge_files)}
+    wanted = {file.path for file in desired.edge_files}
+    return Observed(
+        files=texts,
+        folders=frozenset(folder.path for folder in desired.folders if (root / folder.path).is_dir()),
+        keys=frozenset(key.path for key in desired.keys if _whole_key(root / key.path)),
+        password=all((root / file).is_file() for file in desired.password_files),
+        stale=tuple(sorted(set(_files_below(root, EDGE_CURRENT)) - wanted)),
+    )
+
+
+def _whole_key(path: Path) -> bool:
+    return path.is_file() and path.with_name(path.name + ".pub").is_file()
+
+
+def read_text(path: Path) -> str | None:
+    """The file's text, or None when there is none."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _files_below(root: Path, folder: str) -> Iterable[str]:
+    for parent, _, names in os.walk(root / folder):
+        for name in names:
+            yield str((Path(parent) / name).relative_to(root))
+
+
+def ensure_folder(path: Path, *, mode: int, owner: tuple[int, int] | None) -> None:
+    """Makes the folder (parents too); an existing one keeps its mode and owner. Raises HostError."""
+    try:
+        if path.is_dir():
+            return
+        path.mkdir(parents=True)
+        path.chmod(mode)
+        give(path, owner)
+    except OSError as failed:
+        raise _cannot("make the folder", path, failed) from None
+
+
+def write_file(path: Path, text: str, *, mode: int, owner: tuple[int, int] | None) -> None:
+    """Writes by rename, so that a reader sees the old text or the new one. Raises HostError.
+
+    owner: uid and gid to give the file to when we may; None leaves it with us.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(handle, "w", encoding="utf-8") as out:
+            out.write(text)
+        temporary.chmod(mode)
+        give(temporary, owner)
+        temporary.replace(path)
+    except OSError as failed:
+        temporary.unlink(missing_ok=True)
+        raise _cannot("write", path, failed) from None
+
+
+def give(path: Path, owner: tuple[int, int] | None) -> None:
+    """Hands a file or folder to `owner` (only root can, and only root needs to)."""
+    if owner is not None and os.geteuid() == 0:
+        os.chown(path, *owner)
+
+
+def _cannot(verb: str, path: Path, failed: OSError) -> HostError:
+    remedy = "free some room on that disk" if failed.errno == 28 else "check the owner and mode of that folder"
+    return HostError(f"cannot {verb} {path}: {failed.strerror}", remedy=remedy)

@@ -1,0 +1,124 @@
+"""The steps a set-up of the machine is made of, each with its cause, and the plan that prints them as text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddVendorRepository:
+    """Adds a vendor's own apt source. key_url is fetched over HTTPS; suite "/" is a flat repository."""
+
+    name: str
+    uri: str
+    suite: str
+    components: str
+    key_url: str
+    cause: str
+
+    def text(self) -> str:
+        return f"add the vendor's package source {self.uri}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriteDaemonSettings:
+    """Writes /etc/docker/daemon.json where there is none."""
+
+    cause: str
+
+    def text(self) -> str:
+        return "write /etc/docker/daemon.json (live-restore, log rotation, CDI)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstallPackages:
+    """Installs packages from the machine's apt sources."""
+
+    packages: tuple[str, ...]
+    cause: str
+
+    def text(self) -> str:
+        return f"apt-get install {' '.join(self.packages)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnpackEngine:
+    """Unpacks a newer Debian release's engine into a prefix; suites in the order they are tried."""
+
+    suites: tuple[str, ...]
+    cause: str
+
+    def text(self) -> str:
+        return f"unpack Debian {' or '.join(self.suites)}'s Docker packages below /opt/rigstack/engine"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkEngine:
+    """Links the newest prefix's programs and plugins to where they are looked for."""
+
+    cause: str
+
+    def text(self) -> str:
+        return "link docker, compose and buildx into /usr/local, where nothing of that name is"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriteUnit:
+    """Writes docker.service for the newest prefix."""
+
+    cause: str
+
+    def text(self) -> str:
+        return "write /etc/systemd/system/docker.service"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartEngine:
+    """Starts the engine and waits until it answers."""
+
+    way: Literal["systemd", "sysv", "none"]
+    socket: str
+    cause: str
+
+    def text(self) -> str:
+        how = {"systemd": "systemctl enable --now docker", "sysv": "service docker start", "none": "dockerd"}
+        return f"start the engine: {how[self.way]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateCdi:
+    """Describes the GPUs to the engine: writes /etc/cdi/nvidia.yaml."""
+
+    cause: str
+
+    def text(self) -> str:
+        return "nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"
+
+
+Step = (
+    AddVendorRepository
+    | WriteDaemonSettings
+    | InstallPackages
+    | UnpackEngine
+    | LinkEngine
+    | WriteUnit
+    | StartEngine
+    | GenerateCdi
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetupPlan:
+    """What to do to a machine, in order. advice: what the person should know and rigstack does not do."""
+
+    steps: tuple[Step, ...]
+    advice: tuple[str, ...] = ()
+
+    def lines(self) -> tuple[str, ...]:
+        """The plan as text: a numbered line for each step, its cause below it."""
+        return tuple(
+            line
+            for number, step in enumerate(self.steps, 1)
+            for line in (f"{number}. {step.text()}", f"   because {step.cause}")
+        )

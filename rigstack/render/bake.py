@@ -1,0 +1,59 @@
+"""The bake file: every image of a plan in one build call, the engine builds side by side what it can."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from rigstack.plan.desired import Image
+
+
+def render_bake(
+    images: tuple[Image, ...],
+    *,
+    assets: str,
+    staging: str,
+    secrets: Mapping[str, str],
+    arguments: Mapping[str, str],
+    network_arguments: Mapping[str, str],
+) -> str:
+    """A bake definition (docs.docker.com/build/bake/reference) in JSON.
+
+    staging: the folder with one staged context per project image. secrets: id -> file.
+    arguments: added to the edge's (where its Caddy comes from). network_arguments: proxies, which leave no trace.
+    """
+    names = {image.name for image in images}
+    targets = {
+        image.name: _target(image, names, assets, staging, secrets, arguments, network_arguments) for image in images
+    }
+    return json.dumps({"group": {"default": {"targets": sorted(targets)}}, "target": targets}, indent=2) + "\n"
+
+
+def _target(
+    image: Image,
+    names: set[str],
+    assets: str,
+    staging: str,
+    secrets: Mapping[str, str],
+    arguments: Mapping[str, str],
+    network_arguments: Mapping[str, str],
+) -> dict[str, Any]:
+    args = {**dict(image.args), **network_arguments}
+    if image.name == "edge":
+        args.update(arguments)
+    target: dict[str, Any] = {
+        "dockerfile": f"{assets}/images/{image.dockerfile}/Dockerfile",
+        "context": f"{assets}/images/{image.context}" if image.context else f"{staging}/{image.name}",
+        "tags": [image.tag],
+        "args": args,
+        "labels": {
+            "rigstack.image": image.name,
+            "rigstack.inputs": json.dumps(dict(image.inputs), sort_keys=True),
+        },
+        "secret": [f"id={name},src={path}" for name, path in sorted(secrets.items())],
+        "output": ["type=docker"],
+    }
+    if image.parent in names:
+        target["contexts"] = {dict(image.args)["BASE"]: f"target:{image.parent}"}
+    return target

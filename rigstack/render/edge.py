@@ -1,0 +1,103 @@
+"""What the edge serves: the generated Caddy files, one per project, imported by caddy/Caddyfile."""
+
+from __future__ import annotations
+
+import html
+
+from rigstack.config.model import Rig
+from rigstack.plan.host import Host
+
+ROOT = "state/edge/current"
+
+
+def render_edge_files(rig: Rig, host: Host) -> dict[str, str]:
+    """path (relative to the rig directory) -> text, for everything below state/edge/current."""
+    return {
+        f"{ROOT}/global.caddy": _globals(rig, host),
+        f"{ROOT}/sites.caddy": _sites(rig, host),
+        f"{ROOT}/www/projects/index.html": _index(rig),
+        **{f"{ROOT}/projects/{project.name}.caddy": _project(project.name) for project in rig.projects},
+    }
+
+
+def tls_mode(rig: Rig) -> str:
+    """What "auto" comes to: "acme" with a hostname, else "internal"."""
+    if rig.tls.mode != "auto":
+        return rig.tls.mode
+    return "acme" if rig.hostname else "internal"
+
+
+def _globals(rig: Rig, host: Host) -> str:
+    """Options that stand in Caddy's global block."""
+    lines = []
+    if host.addresses:
+        # Clients that connect by address send no server name (RFC 6066), and get this one's certificate.
+        lines.append(f"default_sni {host.addresses[0]}")
+    if rig.tls.email:
+        lines.append(f"email {rig.tls.email}")
+    if rig.tls.acme_directory:
+        lines.append(f"acme_ca {rig.tls.acme_directory}")
+    lines += ["pki {", "\tca local {", f'\t\tname "rigstack {rig.name}"', "\t}", "}"]
+    return "\n".join(lines) + "\n"
+
+
+def lan_names(host: Host) -> tuple[str, ...]:
+    """The names under which the rig answers without anybody's DNS."""
+    names = (host.machine, f"{host.machine}.local", *host.addresses, "localhost", "127.0.0.1")
+    return tuple(dict.fromkeys(names))
+
+
+def _sites(rig: Rig, host: Host) -> str:
+    """The site blocks: the LAN names with the rig's own authority, the hostname as [tls] says, HTTP to HTTPS."""
+    port = "" if rig.access.https_port == 443 else f":{rig.access.https_port}"
+    blocks = [_block(["http://"], [f'import to_https "{port}"'])]
+    names = [f"https://{name}" for name in lan_names(host) if name != rig.hostname]
+    blocks.append(_block(names, ["tls internal", "import rig"]))
+    if rig.hostname:
+        blocks.append(_block([f"https://{rig.hostname}"], [*_hostname_tls(rig), "import rig"]))
+    return "\n".join(blocks)
+
+
+def _hostname_tls(rig: Rig) -> list[str]:
+    mode = tls_mode(rig)
+    if mode == "internal":
+        return ["tls internal"]
+    # A year, for names with a real certificate only: on LAN names it would lock people out of other programs.
+    strict = ['header Strict-Transport-Security "max-age=31536000"']
+    if mode == "files":
+        return ["tls /etc/rigstack/tls/certificate.pem /etc/rigstack/tls/key.pem", *strict]
+    if rig.tls.acme_ca:
+        return ["tls {", "\tca_root /etc/rigstack/tls/acme-ca.pem", "}", *strict]
+    return strict
+
+
+def _block(addresses: list[str], body: list[str]) -> str:
+    return ", ".join(addresses) + " {\n" + "".join(f"\t{line}\n" for line in body) + "}\n"
+
+
+def _project(name: str) -> str:
+    return f"import notebook {name} {name}-notebook:8888\n"
+
+
+def _index(rig: Rig) -> str:
+    """The project list, which the edge shows after a login only."""
+    items = "".join(
+        f'    <li><a href="/p/{project.name}/">{html.escape(project.name)}</a></li>\n' for project in rig.projects
+    )
+    items = items or "    <li>No project yet.</li>\n"
+    return f"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Projects on {html.escape(rig.name)}</title>
+<style>
+  body {{ font: 1.1rem/1.6 system-ui, sans-serif; max-width: 36rem; margin: 15vh auto; padding: 0 1rem; }}
+  li {{ margin: .4rem 0; }}
+</style>
+<h1>{html.escape(rig.name)}</h1>
+<p>Notebooks of this rig; each asks for the notebook password.</p>
+<ul>
+{items}</ul>
+</html>
+"""
