@@ -15,6 +15,7 @@ from rigstack.host.setup_steps import StartEngine
 
 LOG = "/var/log/rigstack-dockerd.log"
 PIDFILE = Path("/var/run/docker.pid")
+CONTAINERD_PIDFILE = Path("/var/run/docker/containerd/containerd.pid")
 WAIT = 60.0
 
 
@@ -30,11 +31,13 @@ def ensure_engine(step: StartEngine) -> None:
     what = "was started and"
     if step.way == "none":
         # A package's own script may have started it a moment ago; a second would only die of the first.
-        if engine_runs():
+        if is_alive("dockerd", PIDFILE):
             what = "runs (its process is there) and"
         else:
-            # dockerd takes any process of that number, even a dead one nobody reaped, for its predecessor.
+            # dockerd takes any process of these numbers, even a dead one nobody reaped, for what it looks for.
             PIDFILE.unlink(missing_ok=True)
+            if not is_alive("containerd", CONTAINERD_PIDFILE):
+                CONTAINERD_PIDFILE.unlink(missing_ok=True)
             child = _start_directly()
     else:
         argv = systemd_argv() if step.way == "systemd" else ("service", "docker", "start")
@@ -86,15 +89,15 @@ def _start_directly() -> int:
     return process.start_daemon(argv, log=LOG, env=env)
 
 
-def engine_runs(pidfile: Path = PIDFILE, proc: Path = Path("/proc")) -> bool:
-    """Whether the process that dockerd's pid file names is a dockerd; a dead one that nobody reaped is not."""
+def is_alive(program: str, pidfile: Path, proc: Path = Path("/proc")) -> bool:
+    """Whether the process that `pidfile` names is a living `program`; a dead one that nobody reaped is not."""
     try:
         stat = (proc / str(int(pidfile.read_text())) / "stat").read_text()
     except (OSError, ValueError):
         return False
     # proc_pid_stat(5): pid (comm) state ...
     name, _, rest = stat.partition("(")[2].rpartition(")")
-    return name == "dockerd" and rest.split()[0] not in ("Z", "X")
+    return name == program and rest.split()[0] not in ("Z", "X")
 
 
 def _ended(pid: int) -> bool:
