@@ -201,3 +201,17 @@ def _client() -> DockerClient:
         return docker.DockerClient(base_url=f"unix://{api.socket_path()}", timeout=120)
     except docker.errors.DockerException as failed:
         raise HostError(f"no engine answers: {failed}", remedy="sudo rigstack host setup") from None
+
+
+def restart(container_ids: Iterable[str]) -> None:
+    """Restarts containers side by side. Raises EngineError."""
+    import docker
+
+    client = _client()
+    try:
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            list(pool.map(lambda one: client.containers.get(one).restart(timeout=STOP_SECONDS), container_ids))
+    except docker.errors.APIError as failed:
+        raise EngineError(f"cannot restart a container: {failed.explanation}") from None
+    finally:
+        client.close()

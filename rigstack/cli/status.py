@@ -1,0 +1,79 @@
+"""`rigstack status`: at a glance, what works, where to click, what is wrong and what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from rigstack.cli import console
+from rigstack.cli.rig import rig_of, survey
+from rigstack.host.certificate import observe_certificate
+from rigstack.host.ssh_keys import fingerprint
+from rigstack.plan.reconcile import reconcile
+from rigstack.plan.status import Status, assess
+from rigstack.render.edge import tls_mode
+
+_GOOD = {"healthy", "running"}
+_QUIET = {"off", "absent", "starting"}
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/reference/status.md).")
+@click.pass_context
+def status(context: click.Context, as_json: bool) -> None:
+    """What runs, where to click, what is wrong and what to do. Exit code 5 when something is wrong."""
+    place, rig = rig_of(context)
+    seen = survey(place, rig, causes=False)
+    report = assess(
+        rig,
+        seen.host,
+        seen.observed,
+        fingerprint=fingerprint(seen.host.host_keys.get("gateway", "")),
+        certificate={"mode": tls_mode(rig), "expires": observe_certificate(place.path, rig, seen.host)},
+        changed=bool(reconcile(seen.desired, seen.observed)),
+    )
+    if as_json:
+        console.result_json(report.document)
+    else:
+        console.result(_page(report))
+    if report.document["rig"]["state"] in ("down", "degraded"):
+        context.exit(5)
+
+
+def _page(report: Status) -> str:
+    document = report.document
+    rig, edge, gateway, ddns = (document[key] for key in ("rig", "edge", "gateway", "ddns"))
+    until = f", certificate until {edge['tls']['expires']}" if edge["tls"]["expires"] else ""
+    rows = [
+        ["edge", _word(edge["state"]), f"{edge['url']}  (TLS {edge['tls']['mode']}{until})"],
+        ["gateway", _word(gateway["state"]), f"port {gateway['port']}  {gateway['fingerprint']}"],
+        ["ddns", _word(ddns["state"]), ddns["hostname"]],
+    ]
+    lines = [f"{console.paint(rig['name'], 'bold')}: {_word(rig['state'])}   {rig['directory']}", ""]
+    lines.append(console.table(["SERVICE", "STATE", "WHERE"], rows))
+    if document["projects"]:
+        lines += ["", console.table(_PROJECT_HEADERS, [_project_row(project) for project in document["projects"]])]
+    else:
+        lines += ["", "no project yet: add a [projects.NAME] table to rig.toml"]
+    for problem in report.problems:
+        lines += ["", f"{console.paint('!', 'yellow')} {problem.what}", f"  {problem.remedy}"]
+    return "\n".join(lines)
+
+
+_PROJECT_HEADERS = ["PROJECT", "WORKSPACE", "NOTEBOOK", "GPUS", "NOTEBOOK ADDRESS"]
+
+
+def _project_row(project: dict[str, Any]) -> list[str]:
+    gpus = project["gpus"]
+    return [
+        project["name"],
+        _word(project["workspace"]["health"] or project["workspace"]["state"]),
+        _word(project["notebook"]["health"] or project["notebook"]["state"]),
+        ",".join(gpus) if isinstance(gpus, list) else str(gpus),
+        project["notebook"]["url"],
+    ]
+
+
+def _word(state: str) -> str:
+    return console.paint(state, "green" if state in _GOOD else "dim" if state in _QUIET else "red")
