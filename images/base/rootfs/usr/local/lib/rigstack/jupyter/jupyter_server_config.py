@@ -17,7 +17,11 @@ c.ServerApp.cookie_secret_file = str(share / "cookie-secret")
 # The password is set in the rig (secrets/), not from the login page.
 c.PasswordIdentityProvider.allow_password_change = False
 
-# The history of shared documents would else stand in the project's folder, and grow for ever.
+# A document without a browser would be let go after a minute, and what its cells print after that be lost.
+c.YDocExtension.document_cleanup_delay = None
+
+# These would else stand in the project's folder, and the history of documents grow for ever.
+c.YDocExtension.session_store_path = str(share / "sessions.json")
 c.SQLiteYStore.db_path = str(share / "documents.db")
 c.SQLiteYStore.squash_after_inactivity_of = 24 * 3600
 
