@@ -6,11 +6,11 @@ import os
 import shlex
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+from rigstack.value import Value
 
 
-@dataclass(frozen=True, kw_only=True)
-class Completed:
+class Completed(Value):
     """A process that ended: its argv, exit status, and what it printed (text)."""
 
     argv: tuple[str, ...]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 import click
 
 from rigstack.config.load import load_rig
@@ -17,10 +15,10 @@ from rigstack.plan.desired import Desired, desire
 from rigstack.plan.host import Host
 from rigstack.plan.observed import Observed
 from rigstack.plan.reconcile import needs_images
+from rigstack.value import Value
 
 
-@dataclass(frozen=True, kw_only=True)
-class Survey:
+class Survey(Value):
     """A rig as wanted and as found."""
 
     place: RigDir
@@ -44,9 +42,9 @@ def survey(place: RigDir, rig: Rig, *, causes: bool = True) -> Survey:
     host = observe_host(rig)
     desired = desire(rig, host)
     containers = observe_containers(rig.name, rig.dir)
-    observed = replace(observe_files(place.path, desired), containers=containers)
+    observed = observe_files(place.path, desired).replace(containers=containers)
     if causes and needs_images(desired, containers):
-        observed = replace(observed, images=observe_images(), built_from=observe_inputs(containers.values()))
+        observed = observed.replace(images=observe_images(), built_from=observe_inputs(containers.values()))
     return Survey(place=place, rig=rig, host=host, desired=desired, observed=observed)
 
 

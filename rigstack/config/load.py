@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +60,13 @@ def parse_rig(source: str, *, rig_dir: Path, file: str = "rig.toml") -> Rig:
     )
 
 
-@dataclass(kw_only=True)
 class _Problems:
     """Collects mistakes as lines: place, value, what was expected."""
 
-    file: str
-    source: str
-    lines: list[str] = field(default_factory=list)
+    def __init__(self, *, file: str, source: str) -> None:
+        self.file = file
+        self.source = source
+        self.lines: list[str] = []
 
     def add(self, key_path: str, message: str) -> None:
         self.lines.append(f"{self.file}{self._line(key_path)}: {key_path}: {message}")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from rigstack.value import Value
 
 
-@dataclass(frozen=True, kw_only=True)
-class Access:
+class Access(Value):
     """[access]: the published ports, the address they bind, and who may log in (as written)."""
 
     ssh_port: int
@@ -16,8 +15,7 @@ class Access:
     authorized_keys: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tls:
+class Tls(Value):
     """[tls]: where the edge's certificate comes from."""
 
     mode: str
@@ -28,8 +26,7 @@ class Tls:
     key: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ddns:
+class Ddns(Value):
     """[ddns]: who keeps the hostname pointing here; interval in seconds."""
 
     provider: str
@@ -42,8 +39,7 @@ class Ddns:
     interval: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Images:
+class Images(Value):
     """[images]: where images come from and what builds may use."""
 
     source: str
@@ -58,8 +54,7 @@ class Images:
 Gpus = str | int | tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Project:
+class Project(Value):
     """[projects.NAME]: one folder under code/. Sizes as written ("8g"); "" is no limit."""
 
     name: str
@@ -74,8 +69,7 @@ class Project:
     env: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rig:
+class Rig(Value):
     """One rig.toml, checked. `dir` is the absolute path of the rig directory."""
 
     dir: str

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from rigstack.errors import ConfigError
+from rigstack.value import Value
 
 
-@dataclass(frozen=True, kw_only=True)
-class RigDir:
+class RigDir(Value):
     """The paths of a rig directory; see docs/architecture.md for what each holds."""
 
     path: Path

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from rigstack.value import Value
 
 Parser = Callable[[Any], Any]
 
@@ -16,8 +17,7 @@ Parser = Callable[[Any], Any]
 RESERVED_NAMES = frozenset({"edge", "gateway", "ddns", "localhost", "rig", "data", "code"})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Key:
+class Key(Value):
     """One key: its parser and its default (None with required=True: there is none)."""
 
     parse: Parser

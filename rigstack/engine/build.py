@@ -13,13 +13,13 @@ from pathlib import Path
 from rigstack.errors import BuildError, HostError
 from rigstack.plan.desired import Image
 from rigstack.render.bake import render_bake
+from rigstack.value import Value
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 KEPT_LOGS = 10
 
 
-@dataclass(frozen=True, kw_only=True)
-class BuildInputs:
+class BuildInputs(Value):
     """What builds may use besides the images' own files. secrets: id -> file; caddy: "packages" or "registry"."""
 
     assets: str

@@ -178,7 +178,7 @@ def wait_healthy(
                 continue
             restarting[name] = restarting.get(name, 0) + (there is not None and there.state == "restarting")
             gone = there is None or there.state in ("exited", "dead") or restarting[name] > 20
-            if gone or there.health == "unhealthy" or time.monotonic() > deadline:
+            if gone or there is None or there.health == "unhealthy" or time.monotonic() > deadline:
                 raise _unhealthy(name, there.id if there else "", there.status if there else "it is gone")
         if waiting:
             time.sleep(0.2)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rigstack import process
 from rigstack.config.schema import key_source
 from rigstack.errors import ConfigError, HostError
 from rigstack.host.files import give, read_text, write_file
@@ -36,6 +35,8 @@ def ensure_host_key(path: Path, comment: str, *, owner: tuple[int, int] | None) 
 
 
 def _keygen(argv: tuple[str, ...]) -> str:
+    from rigstack import process  # not needed when every key is there, which is nearly always
+
     try:
         done = process.run(argv)
     except FileNotFoundError:

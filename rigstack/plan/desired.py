@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import ClassVar
 
 from rigstack.config.model import Project, Rig
 from rigstack.plan.host import Host, ProjectInputs
@@ -14,12 +14,12 @@ from rigstack.render.compose import GpuRequest, ServiceSpec, render_env, render_
 from rigstack.render.ddns import render_inadyn, render_inadyn_secret
 from rigstack.render.description import render_description
 from rigstack.render.edge import render_edge_files
+from rigstack.value import Value
 
 PASSWORD_FILES = ("secrets/notebook/jupyter_server_config.json", "secrets/edge-auth/auth.caddy")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Folder:
+class Folder(Value):
     """A folder that must exist; path relative to the rig directory.
 
     owned: it belongs to the owner of code/ (the containers' user) instead of whoever runs rigstack.
@@ -30,26 +30,24 @@ class Folder:
     owned: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class File:
+class File(Value):
     """A generated file; path relative to the rig directory. Its text may hold a secret, so repr leaves it out."""
 
     path: str
-    text: str = field(repr=False)
+    text: str
     mode: int = 0o644
     owned: bool = False
+    _hidden: ClassVar[frozenset[str]] = frozenset({"text"})
 
 
-@dataclass(frozen=True, kw_only=True)
-class HostKey:
+class HostKey(Value):
     """An SSH host key that is made once and kept for ever; path of the private half."""
 
     path: str
     comment: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Image:
+class Image(Value):
     """An image to be had: its content-hash tag and everything that goes into it.
 
     name: "base", "gateway", "edge", "ddns" or "project-NAME".
@@ -69,8 +67,7 @@ class Image:
     inputs: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Bootstrap:
+class Bootstrap(Value):
     """The image that all others start from: pulled from a registry, or made of distribution packages."""
 
     tag: str
@@ -79,8 +76,7 @@ class Bootstrap:
     release: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Service:
+class Service(Value):
     """A container that should run.
 
     name: its name in compose. role: edge, gateway, ddns, workspace or notebook.
@@ -96,8 +92,7 @@ class Service:
     networks: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Desired:
+class Desired(Value):
     """The whole of it.
 
     edge_files: published together, after Caddy has validated them.
@@ -114,7 +109,7 @@ class Desired:
     bootstrap: Bootstrap
     images: tuple[Image, ...]
     services: tuple[Service, ...]
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     def image(self, name: str) -> Image:
         return next(image for image in self.images if image.name == name)

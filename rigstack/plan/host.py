@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from rigstack.secret import Secret
+from rigstack.value import Value
 
 
-@dataclass(frozen=True, kw_only=True)
-class Gpu:
+class Gpu(Value):
     """How containers get GPUs here. kind: "cdi", "nvidia" or "none"; devices: what can be asked for by name.
 
     why: for "none", the reason in words.
@@ -20,15 +19,13 @@ class Gpu:
     why: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ProjectInputs:
+class ProjectInputs(Value):
     """The files of a project that go into its image: name in the build context -> text."""
 
     files: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Host:
+class Host(Value):
     """uid, gid: the owner of code/, who is also the user in every container.
 
     machine: this machine's name. addresses: its LAN addresses, the one of the default route first.

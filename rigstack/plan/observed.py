@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from rigstack.value import Value
 
 
-@dataclass(frozen=True, kw_only=True)
-class Container:
+class Container(Value):
     """One container of the rig. state: running, exited, created...; health: healthy, starting, unhealthy or "".
 
     status: the engine's own words ("Up 3 minutes (healthy)"). networks: project networks by compose name.
@@ -26,8 +26,7 @@ class Container:
     directory: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Observed:
+class Observed(Value):
     """containers by service. images: tags that exist, or None when nobody had to ask.
 
     built_from: service -> (input -> digest) of the image its container was made from, where known.
@@ -35,10 +34,10 @@ class Observed:
     folders, keys: those that exist. password: whether one was set. stale: generated files that nothing wants any more.
     """
 
-    containers: Mapping[str, Container] = field(default_factory=dict)
+    containers: Mapping[str, Container] = {}
     images: frozenset[str] | None = None
-    built_from: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    files: Mapping[str, str | None] = field(default_factory=dict)
+    built_from: Mapping[str, Mapping[str, str]] = {}
+    files: Mapping[str, str | None] = {}
     folders: frozenset[str] = frozenset()
     keys: frozenset[str] = frozenset()
     password: bool = False

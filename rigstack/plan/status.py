@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from rigstack.config.model import Rig
 from rigstack.plan.host import Host
 from rigstack.plan.observed import Container, Observed
+from rigstack.value import Value
 
 
-@dataclass(frozen=True, kw_only=True)
-class Problem:
+class Problem(Value):
     """Something that does not work, and what to do about it."""
 
     what: str
     remedy: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Status:
+class Status(Value):
     """document: the `--json` contract (docs/reference/status.md); problems: for people, also in the document."""
 
     document: dict[str, Any]

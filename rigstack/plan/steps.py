@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from rigstack.plan.desired import Bootstrap, File, Folder, HostKey, Image
+from rigstack.value import Value
 
 
-@dataclass(frozen=True, kw_only=True)
-class MakeFolders:
+class MakeFolders(Value):
     folders: tuple[Folder, ...]
     cause: str
 
@@ -16,8 +14,7 @@ class MakeFolders:
         return "make folders " + ", ".join(folder.path for folder in self.folders)
 
 
-@dataclass(frozen=True, kw_only=True)
-class MakeHostKey:
+class MakeHostKey(Value):
     key: HostKey
     cause: str
 
@@ -25,8 +22,7 @@ class MakeHostKey:
         return f"make host key {self.key.path}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class MakePassword:
+class MakePassword(Value):
     """A first notebook password: its hashes are kept, the password itself is shown once."""
 
     cause: str
@@ -35,8 +31,7 @@ class MakePassword:
         return "make a notebook password"
 
 
-@dataclass(frozen=True, kw_only=True)
-class WriteFile:
+class WriteFile(Value):
     file: File
     cause: str
 
@@ -44,8 +39,7 @@ class WriteFile:
         return f"write {self.file.path}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class BootstrapImage:
+class BootstrapImage(Value):
     bootstrap: Bootstrap
     cause: str
 
@@ -53,8 +47,7 @@ class BootstrapImage:
         return f"get the base system {self.bootstrap.tag}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class BuildImages:
+class BuildImages(Value):
     """Images that one build call makes side by side; causes in the same order."""
 
     images: tuple[Image, ...]
@@ -68,8 +61,7 @@ class BuildImages:
         return "build " + ", ".join(image.tag for image in self.images)
 
 
-@dataclass(frozen=True, kw_only=True)
-class PublishSites:
+class PublishSites(Value):
     """Replaces the edge's generated files as one, after the running edge has validated them, and reloads it."""
 
     files: tuple[File, ...]
@@ -79,8 +71,7 @@ class PublishSites:
         return "publish the edge's sites"
 
 
-@dataclass(frozen=True, kw_only=True)
-class RemoveServices:
+class RemoveServices(Value):
     services: tuple[str, ...]
     cause: str
 
@@ -88,8 +79,7 @@ class RemoveServices:
         return "remove " + ", ".join(self.services)
 
 
-@dataclass(frozen=True, kw_only=True)
-class StartServices:
+class StartServices(Value):
     """Containers to create, recreate or start with one compose call."""
 
     services: tuple[str, ...]
@@ -103,8 +93,7 @@ class StartServices:
         return "start " + ", ".join(self.services)
 
 
-@dataclass(frozen=True, kw_only=True)
-class JoinNetwork:
+class JoinNetwork(Value):
     service: str
     network: str
     cause: str
@@ -113,8 +102,7 @@ class JoinNetwork:
         return f"connect {self.service} to {self.network}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class WaitHealthy:
+class WaitHealthy(Value):
     services: tuple[str, ...]
     cause: str
 
@@ -137,8 +125,7 @@ Step = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(Value):
     """Steps in the order in which they must happen."""
 
     steps: tuple[Step, ...]

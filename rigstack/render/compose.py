@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from rigstack.config.model import Project, Rig
 from rigstack.plan.host import Host
+from rigstack.value import Value
 
 CA_TARGET = "/etc/rigstack/ca/ca-certificates.crt"
 
 
-@dataclass(frozen=True, kw_only=True)
-class GpuRequest:
+class GpuRequest(Value):
     """The devices a project's containers get. kind: "cdi" or "nvidia"; ids: ("all",) or device names."""
 
     kind: str
     ids: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ServiceSpec:
+class ServiceSpec(Value):
     """A service before its hash is known. joins: the project networks it is on."""
 
     name: str
