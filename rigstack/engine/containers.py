@@ -154,12 +154,13 @@ def run_inside(container_id: str, argv: Sequence[str], *, env: dict[str, str] | 
 
     client = _client()
     try:
-        status, output = client.containers.get(container_id).exec_run(list(argv), environment=env or {})
+        done = client.containers.get(container_id).exec_run(list(argv), environment=env or {})
     except docker.errors.APIError as failed:
         raise EngineError(f"cannot run {process.quote(argv)} in a container: {failed.explanation}") from None
     finally:
         client.close()
-    return int(status), output.decode(errors="replace")
+    output = done.output if isinstance(done.output, bytes) else b"".join(done.output)
+    return done.exit_code or 0, output.decode(errors="replace")
 
 
 def wait_healthy(

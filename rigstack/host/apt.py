@@ -18,6 +18,11 @@ def update_argv(options: Sequence[str] = ()) -> tuple[str, ...]:
     return ("apt-get", *_LOCK, *options, "update")
 
 
+def repair_argv() -> tuple[str, ...]:
+    """Finishes what a killed installation left half configured; does nothing, and fast, when there is nothing."""
+    return ("dpkg", "--configure", "-a")
+
+
 def install_argv(packages: Sequence[str]) -> tuple[str, ...]:
     """Installs packages and what they depend on, without what they only recommend."""
     return ("apt-get", *_LOCK, "install", "-y", "--no-install-recommends", *packages)

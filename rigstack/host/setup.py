@@ -32,6 +32,7 @@ from rigstack.host.setup_steps import (
 DAEMON_SETTINGS = Path("/etc/docker/daemon.json")
 UNIT = Path("/etc/systemd/system/docker.service")
 LOCK = Path("/run/rigstack-host-setup.lock")
+APT_PATIENCE = 180.0
 
 
 def execute(plan: SetupPlan, machine: Machine, say: Callable[[str], None]) -> None:
@@ -101,7 +102,8 @@ def _write_unit() -> None:
 
 
 def _install(step: InstallPackages, say: Callable[[str], None]) -> None:
-    _must(apt.update_argv(), "the package lists could not be read")
+    _when_unlocked(apt.repair_argv(), "an installation that was broken off could not be completed", say)
+    _when_unlocked(apt.update_argv(), "the package lists could not be read", say)
     argv = apt.install_argv(step.packages)
     lines: list[str] = []
 
@@ -116,6 +118,23 @@ def _install(step: InstallPackages, say: Callable[[str], None]) -> None:
             remedy="see to the reason above (apt-get -f install may help) and run this again",
             details=tuple(lines[-12:]),
         )
+
+
+def _when_unlocked(argv: tuple[str, ...], what: str, say: Callable[[str], None]) -> None:
+    """Runs argv; while another package tool holds the lock (at boot, or after a kill), tries again."""
+    until = time.monotonic() + APT_PATIENCE
+    told = False
+    while True:
+        done = process.run(argv, env={**apt.QUIET, "LC_ALL": "C"})
+        if done.ok or "lock" not in done.stderr or time.monotonic() > until:
+            break
+        if not told:
+            say("waiting for another package tool to end")
+            told = True
+        time.sleep(0.5)
+    if not done.ok:
+        remedy = "see to the reason above and run this again"
+        raise HostError(f"{what}: {process.quote(argv)} failed", remedy=remedy, details=done.tail())
 
 
 def _add_repository(step: AddVendorRepository) -> None:
