@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rigstack.config.model import Access, Ddns, Images, Project, Rig, Tls
-from rigstack.config.schema import PROJECT, TABLES, Key, project_name
+from rigstack.config.schema import PROJECT, TABLES, Key, project_name, shown
 from rigstack.errors import ConfigError
 
 
@@ -39,8 +39,9 @@ def parse_rig(source: str, *, rig_dir: Path, file: str = "rig.toml") -> Rig:
         if table == "ddns" and "ddns" not in document:
             continue
         tables[table] = _table(problems, table, document.get(table, {}), keys)
-    for unknown in document.keys() - TABLES.keys() - {"projects"}:
-        problems.unknown(unknown, "", [*TABLES, "projects"])
+    for table in document:
+        if table not in TABLES and table != "projects":
+            problems.unknown(table, "", [*TABLES, "projects"])
     projects = _projects(problems, document.get("projects", {}), rig_dir)
     rig_hostname = tables["rig"].get("hostname", "")
     _cross_checks(problems, tables, projects, rig_hostname)
@@ -72,8 +73,7 @@ class _Problems:
         self.lines.append(f"{self.file}{self._line(key_path)}: {key_path}: {message}")
 
     def wrong(self, key_path: str, value: object, expected: object) -> None:
-        shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
-        self.add(key_path, f"{shown} is not right; expected {expected}")
+        self.add(key_path, f"{shown(value)} is not right; expected {expected}")
 
     def unknown(self, key: str, table: str, known: list[str]) -> None:
         import difflib
@@ -84,21 +84,28 @@ class _Problems:
         self.add(f"{table}.{key}" if table else key, f"there is no such {kind}{hint}")
 
     def _line(self, key_path: str) -> str:
-        """ ":12" when the key's line can be found in the text, else ""."""
+        """ ":12" when the table's or key's line can be found in the text, else ""."""
         table, _, key = key_path.rpartition(".")
-        header = re.search(rf"^\s*\[{re.escape(table or key)}\]", self.source, re.M)
-        if header is None:
-            return ""
-        start, number = header.end(), self.source.count("\n", 0, header.end()) + 1
-        if not table:
-            return f":{number}"
-        body = self.source[start:]
-        end = re.search(r"^\s*\[", body, re.M)
-        found = re.search(rf"^\s*{re.escape(key)}\s*=", body[: end.start() if end else None], re.M)
-        if found is None:
-            return f":{number}"
-        at = start + found.start() + len(found.group()) - len(found.group().lstrip())
+        at = self._header(key_path)
+        if at is None:
+            header = self._header(table) if table else 0
+            if header is None:
+                return ""
+            body = self.source[header:]
+            end = re.search(r"^[ \t]*\[", body, re.M)
+            found = re.search(rf"^[ \t]*{re.escape(key)}[ \t]*=", body[: end.start() if end else None], re.M)
+            if not table and found is None:
+                return ""
+            at = header + (found.start() if found else 0)
         return f":{self.source.count(chr(10), 0, at) + 1}"
+
+    def _header(self, table: str) -> int | None:
+        """Where the line [table] ends; the name after the first dot may stand in quotes."""
+        first, _, rest = table.partition(".")
+        name = re.escape(rest)
+        pattern = re.escape(first) + (rf"\.(?:{name}|\"{name}\"|'{name}')" if rest else "")
+        found = re.search(rf"^[ \t]*\[\[?[ \t]*{pattern}[ \t]*\]", self.source, re.M)
+        return found.end() if found else None
 
     def raise_if_any(self) -> None:
         if self.lines:
@@ -137,8 +144,9 @@ def _table(problems: _Problems, table: str, given: object, keys: dict[str, Key])
         except ValueError as wrong:
             problems.wrong(f"{table}.{key}", given[key], wrong)
             values[key] = rule.default
-    for key in given.keys() - keys.keys():
-        problems.unknown(key, table, list(keys))
+    for key in given:
+        if key not in keys:
+            problems.unknown(key, table, list(keys))
     return values
 
 
@@ -148,28 +156,32 @@ def _projects(problems: _Problems, given: object, rig_dir: Path) -> dict[str, di
         return {}
     projects: dict[str, dict[str, Any]] = {}
     for name, settings in given.items():
+        own: dict[str, Any] = {}
         try:
-            project_name(name)
+            own = _own_settings(problems, rig_dir / "code" / project_name(name), settings)
         except ValueError as wrong:
             problems.wrong(f"projects.{name}", name, wrong)
-        own = _own_settings(rig_dir / "code" / name)
-        if isinstance(settings, dict):
-            settings = {**own, **settings}
-        projects[name] = _table(problems, f"projects.{name}", settings, PROJECT)
+        projects[name] = {**_table(problems, f"projects.{name}", settings, PROJECT), **own}
     return projects
 
 
-def _own_settings(folder: Path) -> dict[str, Any]:
-    """`[tool.rigstack]` of the project's own pyproject.toml; rig.toml's words win over it."""
+def _own_settings(problems: _Problems, folder: Path, over: object) -> dict[str, Any]:
+    """`[tool.rigstack]` of the project's own pyproject.toml, without the keys of `over`: rig.toml's words win."""
+    file = folder / "pyproject.toml"
     try:
-        source = (folder / "pyproject.toml").read_text(encoding="utf-8")
+        source = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return {}
     if "[tool.rigstack" not in source:
         return {}
-    tool = _toml(source, str(folder / "pyproject.toml")).get("tool", {})
-    settings = tool.get("rigstack", {})
-    return settings if isinstance(settings, dict) else {}
+    tool = _toml(source, str(file)).get("tool")
+    given = tool.get("rigstack", {}) if isinstance(tool, dict) else {}
+    if isinstance(given, dict) and isinstance(over, dict):
+        given = {key: value for key, value in given.items() if key not in over}
+    there = _Problems(file=str(file), source=source)
+    values = _table(there, "tool.rigstack", given, PROJECT)
+    problems.lines += there.lines
+    return {key: values[key] for key in given if key in PROJECT} if isinstance(given, dict) else {}
 
 
 def _cross_checks(

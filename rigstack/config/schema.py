@@ -25,6 +25,14 @@ class Key(Value):
     required: bool = False
 
 
+def shown(value: object) -> str:
+    """A wrong value as an error may quote it: short, and never a private key that was pasted by mistake."""
+    quoted = repr(value)
+    if "PRIVATE KEY" in quoted:
+        return "(a private key)"
+    return quoted if len(quoted) <= 60 else quoted[:57] + "..."
+
+
 def text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("text in quotes")
@@ -77,7 +85,7 @@ def list_of(item: Parser) -> Parser:
             try:
                 parsed.append(item(entry))
             except ValueError as wrong:
-                raise ValueError(f"a list whose every item is {wrong} (item {number} is {entry!r})") from None
+                raise ValueError(f"a list whose every item is {wrong} (item {number} is {shown(entry)})") from None
         return tuple(parsed)
 
     return parse
@@ -94,6 +102,8 @@ def project_name(value: Any) -> str:
     checked = name(value)
     if checked in RESERVED_NAMES:
         raise ValueError(f'a name other than "{checked}", which rigstack uses itself')
+    if checked.endswith(("-workspace", "-notebook")):
+        raise ValueError('a name that does not end like a container\'s ("-workspace", "-notebook")')
     return checked
 
 
@@ -115,6 +125,8 @@ def address(value: Any) -> str:
     if value == "":
         return ""
     try:
+        if not isinstance(value, str):  # ip_address takes whole numbers too
+            raise ValueError
         return str(ipaddress.ip_address(value))
     except ValueError:
         raise ValueError('an IP address such as "127.0.0.1", or "" for all') from None
@@ -189,10 +201,12 @@ def environment(value: Any) -> tuple[tuple[str, str], ...]:
 def key_source(value: Any) -> str:
     """An entry of authorized_keys: a public key line, github:NAME or file:PATH."""
     expected = 'an OpenSSH public key line, "github:NAME" or "file:PATH"'
-    if not isinstance(value, str) or "\n" in value:
+    if not isinstance(value, str):
         raise ValueError(expected)
     if "PRIVATE KEY" in value:
         raise ValueError("a PUBLIC key (the .pub file); this looks like a private key, which must never be here")
+    if "\n" in value:
+        raise ValueError(expected)
     public = r"(ssh-(ed25519|rsa)|ecdsa-sha2-nistp(256|384|521)|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com)"
     if re.fullmatch(rf"{public} [A-Za-z0-9+/]+={{0,2}}( .*)?", value):
         return value
