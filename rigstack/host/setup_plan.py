@@ -147,9 +147,13 @@ def _forbidden(machine: Machine) -> HostError:
 def _plan_engine(machine: Machine, options: SetupOptions) -> tuple[Step, ...]:
     missing = missing_parts(machine)
     steps: list[Step] = []
+    silent = isinstance(machine.engine, EngineSilent)
     if missing:
         steps += _install_steps(machine, missing, options)
-    if isinstance(machine.engine, EngineSilent):
+    elif silent and "apt-get" in machine.tools:
+        # It may be silent because it lacks them, after a set-up that was broken off.
+        steps += _tool_steps(machine, own_runc=_from_prefix(machine, steps))
+    if silent:
         cause = f"nothing answers at {machine.socket}"
         if machine.init == "systemd" and _from_prefix(machine, steps):
             steps.append(WriteUnit(cause="systemd is to start the unpacked engine at boot"))
@@ -187,13 +191,8 @@ def _install_steps(machine: Machine, missing: tuple[str, ...], options: SetupOpt
         )
     if "engine" in missing and not machine.daemon_settings:
         steps.append(WriteDaemonSettings(cause="a new engine keeps no log limit and stops containers with itself"))
-    tools = [name for tool, names in _TOOL_PACKAGES.items() if tool not in machine.tools for name in names]
-    if machine.apparmor and "apparmor_parser" not in machine.tools:
-        tools.append("apparmor")
     if by_prefix:
-        tools = ["runc", *tools] if "runc" not in machine.tools else tools
-        if tools:
-            steps.append(InstallPackages(packages=tuple(tools), cause="the engine and image builds use them"))
+        steps += _tool_steps(machine, own_runc=True)
         if not machine.prefixes:
             old = f"{cause}, and {system.name}'s own packages are too old"
             steps.append(UnpackEngine(suites=PREFIX_SUITES, cause=old))
@@ -201,8 +200,20 @@ def _install_steps(machine: Machine, missing: tuple[str, ...], options: SetupOpt
         return steps
     table = _VENDOR_PACKAGES if vendor else _UBUNTU_PACKAGES if system.id == "ubuntu" else _DEBIAN_PACKAGES
     names = [name for part in missing for name in table[part]]
-    steps.append(InstallPackages(packages=tuple(dict.fromkeys([*names, *tools])), cause=cause))
+    steps.append(InstallPackages(packages=tuple(dict.fromkeys([*names, *_tool_packages(machine)])), cause=cause))
     return steps
+
+
+def _tool_packages(machine: Machine) -> list[str]:
+    names = [name for tool, packages in _TOOL_PACKAGES.items() if tool not in machine.tools for name in packages]
+    return [*names, "apparmor"] if machine.apparmor and "apparmor_parser" not in machine.tools else names
+
+
+def _tool_steps(machine: Machine, *, own_runc: bool) -> list[Step]:
+    # Packages of an engine bring runc along; a prefix has none that runs on Debian 12.
+    names = ["runc"] if own_runc and "runc" not in machine.tools else []
+    names += _tool_packages(machine)
+    return [InstallPackages(packages=tuple(names), cause="the engine and image builds use them")] if names else []
 
 
 def _unsupported(machine: Machine, missing: tuple[str, ...]) -> HostError:

@@ -148,6 +148,18 @@ def test_a_stopped_engine_is_started_and_nothing_else() -> None:
     assert text(replace(stopped, init="sysv"))[0] == "1. start the engine: service docker start"
 
 
+def test_a_silent_engine_gets_the_programs_it_may_be_silent_for() -> None:
+    silent = replace(READY, engine=EngineSilent(reason="Connection refused"), tools=frozenset({"apt-get", "ps"}))
+    assert text(silent)[:2] == [
+        "1. apt-get install iptables mmdebstrap gpg debian-archive-keyring",
+        "   because the engine and image builds use them",
+    ]
+    prefix = "/opt/rigstack/engine/28.5.2"
+    unpacked = replace(silent, prefixes=(prefix,), daemon=f"{prefix}/usr/sbin/dockerd")
+    assert text(unpacked)[0] == "1. apt-get install runc iptables mmdebstrap gpg debian-archive-keyring"
+    assert len(text(replace(silent, tools=frozenset()))) == 2
+
+
 @pytest.mark.parametrize(
     ("vendor_packages", "expected"),
     [
