@@ -98,7 +98,9 @@ def annotated(*, name: str, hostname: str, keys: tuple[str, ...], projects: tupl
     text = (Path(__file__).parent.parent / "config" / "reference.toml").read_text(encoding="utf-8")
     text = text.replace('name = "rig"', f"name = {json.dumps(name, ensure_ascii=False)}", 1)
     if hostname:
-        text = text.replace('# hostname = "rig.example.net"', f"hostname = {json.dumps(hostname, ensure_ascii=False)}", 1)
+        text = text.replace(
+            '# hostname = "rig.example.net"', f"hostname = {json.dumps(hostname, ensure_ascii=False)}", 1
+        )
     listed = "".join(f"    {json.dumps(key, ensure_ascii=False)},\n" for key in keys)
     text = text.replace("authorized_keys = []", f"authorized_keys = [\n{listed}]" if keys else "authorized_keys = []")
     for project in projects:

@@ -50,7 +50,7 @@ def build_images(
         )
     )
     log = _new_log(root / "state" / "logs")
-    reader = PlainProgress(on_line=on_line)
+    reader = PlainProgress(on_line=on_line, only=images[0].name if len(images) == 1 else "")
     with log.open("w", encoding="utf-8") as out:
         for line in _bake(bake, inputs.no_cache):
             out.write(line + "\n")
@@ -102,9 +102,13 @@ def _bake(bake: Path, no_cache: bool) -> Iterator[str]:
 
 @dataclass(kw_only=True)
 class PlainProgress:
-    """Reads buildx's plain progress: "#7 [target 3/9] RUN ...", "#7 1.23 output", "#7 ERROR: ..."."""
+    """Reads buildx's plain progress: "#7 [target 3/9] RUN ...", "#7 1.23 output", "#7 ERROR: ...".
+
+    only: the one target of the build, if there is but one; buildx then leaves its name out.
+    """
 
     on_line: Callable[[str, str], None]
+    only: str = ""
     targets: dict[str, str] = field(default_factory=dict)
     titles: dict[str, str] = field(default_factory=dict)
     output: dict[str, list[str]] = field(default_factory=dict)
@@ -125,10 +129,10 @@ class PlainProgress:
         vertex, words = found.groups()
         title = re.match(r"\[([\w.-]+)(?: ([\w.-]+))?(?: +\d+/\d+)?\] (.*)", words)
         if title and vertex not in self.targets:
-            self.targets[vertex] = title.group(1)
+            self.targets[vertex] = self.only or title.group(1)
             self.titles[vertex] = words
             if not title.group(3).startswith(("load ", "exporting")):
-                self.on_line(title.group(1), brief(title.group(3)))
+                self.on_line(self.targets[vertex], brief(title.group(3)))
         elif words.startswith("ERROR:"):
             self.failed.append(vertex)
             self.errors.append(words.removeprefix("ERROR:").strip())

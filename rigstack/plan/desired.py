@@ -31,12 +31,16 @@ class Folder(Value):
 
 
 class File(Value):
-    """A generated file; path relative to the rig directory. Its text may hold a secret, so repr leaves it out."""
+    """A generated file; path relative to the rig directory. Its text may hold a secret, so repr leaves it out.
+
+    names_images: it may be written only when the images that it names exist.
+    """
 
     path: str
     text: str
     mode: int = 0o644
     owned: bool = False
+    names_images: bool = False
     _hidden: ClassVar[frozenset[str]] = frozenset({"text"})
 
 
@@ -140,8 +144,8 @@ def desire(rig: Rig, host: Host) -> Desired:
     services = tuple(_service(rig, host, spec) for spec in specs)
     hashes = {service.name: service.hash for service in services}
     files = (
-        File(path="state/compose.json", text=render_overlay(rig, host, specs, hashes)),
-        File(path="state/compose.env", text=render_env(rig, host, tags)),
+        File(path="state/compose.json", text=render_overlay(rig, host, specs, hashes), names_images=True),
+        File(path="state/compose.env", text=render_env(rig, host, tags), names_images=True),
         File(path="state/ssh/gateway/authorized_keys", text=render_gateway_keys(rig, host.authorized_keys)),
         File(path="state/ssh/workspace/authorized_keys", text=render_workspace_keys(host.authorized_keys)),
         File(path="state/ssh/gateway/rig.json", text=render_description(rig, host)),

@@ -32,12 +32,14 @@ def reconcile(desired: Desired, observed: Observed, *, only: frozenset[str] = fr
     starting = {s.name: cause for s in services if (cause := _start_cause(s, desired, observed))}
     steps: list[Step] = []
     steps += _prepare(desired, observed)
+    steps += _write(desired, observed, names_images=False)
     steps += _build(desired, observed, [s for s in services if s.name in starting])
+    steps += _write(desired, observed, names_images=True)
     steps += _publish(desired, observed)
     steps += _remove(desired, observed, only)
     if starting:
         steps.append(StartServices(services=tuple(starting), causes=tuple(starting.values())))
-    steps += _join(desired, observed, starting)
+    steps += _join(desired, observed, starting, only)
     unwell = _to_wait_for(services, observed, starting)
     if unwell:
         steps.append(WaitHealthy(services=tuple(unwell), cause=_wait_cause(unwell, starting)))
@@ -62,10 +64,15 @@ def _prepare(desired: Desired, observed: Observed) -> list[Step]:
     steps += [MakeHostKey(key=key, cause="not there") for key in desired.keys if key.path not in observed.keys]
     if not observed.password:
         steps.append(MakePassword(cause="none was set"))
-    steps += [
-        WriteFile(file=file, cause=cause) for file in desired.files if (cause := _file_cause(file, observed.files))
-    ]
     return steps
+
+
+def _write(desired: Desired, observed: Observed, *, names_images: bool) -> list[Step]:
+    return [
+        WriteFile(file=file, cause=cause)
+        for file in desired.files
+        if file.names_images == names_images and (cause := _file_cause(file, observed.files))
+    ]
 
 
 def _file_cause(file: File, texts: Mapping[str, str | None]) -> str:
@@ -142,14 +149,18 @@ def _remove(desired: Desired, observed: Observed, only: frozenset[str]) -> list[
     return [RemoveServices(services=extra, cause="no longer in rig.toml")] if extra else []
 
 
-def _join(desired: Desired, observed: Observed, starting: Mapping[str, str]) -> list[Step]:
-    """A container that is not recreated joins the networks of projects that came later."""
+def _join(
+    desired: Desired, observed: Observed, starting: Mapping[str, str], only: frozenset[str]
+) -> list[Step]:
+    """A container that is not recreated joins the networks of projects that came later, as far as they are there."""
     steps: list[Step] = []
     for service in desired.services:
         container = observed.containers.get(service.name)
         if container is None or service.name in starting or service.role not in ("edge", "gateway"):
             continue
         for network in service.networks:
+            if only and network.removeprefix("p-") not in only:
+                continue
             full = f"{desired.compose_project}_{network}"
             if full not in container.networks:
                 steps.append(JoinNetwork(service=service.name, network=full, cause="a project that came later"))

@@ -79,7 +79,7 @@ def assess(
         problems.append(
             Problem(what="no key may log in", remedy="add one to [access] authorized_keys, then rigstack up")
         )
-    if host.gpu.kind == "none" and rig.gpu_mode != "none" and rig.projects:
+    if host.gpu.kind == "none" and rig.gpu_mode != "none" and any(p.gpus not in ("none", 0) for p in rig.projects):
         problems.append(Problem(what=f"no GPU in containers: {host.gpu.why}", remedy="rigstack host check"))
     document: dict[str, Any] = {
         "rig": {"name": rig.name, "hostname": rig.hostname, "directory": rig.dir, "state": state},
