@@ -149,9 +149,7 @@ def _remove(desired: Desired, observed: Observed, only: frozenset[str]) -> list[
     return [RemoveServices(services=extra, cause="no longer in rig.toml")] if extra else []
 
 
-def _join(
-    desired: Desired, observed: Observed, starting: Mapping[str, str], only: frozenset[str]
-) -> list[Step]:
+def _join(desired: Desired, observed: Observed, starting: Mapping[str, str], only: frozenset[str]) -> list[Step]:
     """A container that is not recreated joins the networks of projects that came later, as far as they are there."""
     steps: list[Step] = []
     for service in desired.services:
