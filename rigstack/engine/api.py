@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rigstack.errors import EngineError, HostError
@@ -12,73 +15,98 @@ from rigstack.errors import EngineError, HostError
 DEFAULT_SOCKET = "/var/run/docker.sock"
 
 
-def socket_path() -> str:
-    """The engine's unix socket: $DOCKER_HOST when it names one, else the default.
+def engine_socket(environ: Mapping[str, str] | None = None) -> str:
+    """The path of the engine's unix socket: DOCKER_HOST, else the docker client's context, else the default.
 
-    Raises HostError for a DOCKER_HOST that is not a unix socket: containers bind-mount folders of this machine.
+    The order is the docker client's own (https://docs.docker.com/engine/manage-resources/contexts/).
+    Raises HostError when it names an engine on another machine: a rig binds folders of this one.
     """
-    given = os.environ.get("DOCKER_HOST", "")
-    if not given:
+    env = os.environ if environ is None else environ
+    endpoint = env.get("DOCKER_HOST", "")
+    origin = "DOCKER_HOST"
+    if not endpoint:
+        endpoint, origin = _context_endpoint(env), "the docker client's context"
+    if not endpoint:
         return DEFAULT_SOCKET
-    if given.startswith("unix://"):
-        return given.removeprefix("unix://")
+    if endpoint.startswith("unix://"):
+        return endpoint.removeprefix("unix://")
     raise HostError(
-        f"DOCKER_HOST is {given}, which is not this machine's engine",
-        cause="rigstack mounts folders of this machine into containers, so the engine must be here",
-        remedy="unset DOCKER_HOST and run rigstack on the GPU host itself",
+        f"{origin} points to {endpoint}, which is not a unix socket of this machine",
+        cause="a rig binds folders of the machine that its engine runs on",
+        remedy="run rigstack on that machine, or: unset DOCKER_HOST; docker context use default",
     )
 
 
-def get(path: str, *, timeout: float = 30.0) -> Any:
-    """The JSON answer to GET path (e.g. "/containers/json").
+def _context_endpoint(env: Mapping[str, str]) -> str:
+    folder = Path(env.get("DOCKER_CONFIG") or Path(env.get("HOME", "/")) / ".docker")
+    name = env.get("DOCKER_CONTEXT", "")
+    try:
+        name = name or str(json.loads((folder / "config.json").read_text()).get("currentContext", ""))
+        if name in ("", "default"):
+            return ""
+        meta = folder / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
+        return str(json.loads(meta.read_text())["Endpoints"]["docker"]["Host"])
+    except (OSError, ValueError, KeyError, AttributeError):
+        return ""
+
+
+def ask(path: str, resource: str, *, timeout: float = 5.0) -> tuple[int, bytes]:
+    """Status and body of `GET resource` on the engine socket at `path`; timeout in seconds.
+
+    HTTP/1.0 by hand (RFC 1945): the engine closes the connection after the body, and http.client takes 20 ms to
+    import. Raises OSError when nothing answers or the answer is not HTTP.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout)
+        connection.connect(path)
+        connection.sendall(f"GET {resource} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
+        chunks = []
+        while chunk := connection.recv(262144):
+            chunks.append(chunk)
+    head, _, body = b"".join(chunks).partition(b"\r\n\r\n")
+    first = head.partition(b"\r\n")[0].decode(errors="replace").split(" ", 2)
+    if len(first) < 2 or not first[0].startswith("HTTP/") or not first[1].isdigit():
+        raise OSError(f"GET {resource} got an answer that is not HTTP")
+    return int(first[1]), body
+
+
+def get(resource: str, *, timeout: float = 30.0) -> Any:
+    """The JSON answer to `GET resource` (e.g. "/containers/json") of this machine's engine.
 
     Raises HostError when no engine answers or the socket is closed to this user, EngineError when it says no.
     """
-    status, body = _request(path, timeout)
+    path = engine_socket()
+    try:
+        status, body = ask(path, resource, timeout=timeout)
+    except PermissionError:
+        raise HostError(
+            f"this user may not use the engine's socket {path}",
+            cause="only root and the group docker may",
+            remedy="run with sudo, or `sudo usermod -aG docker $USER` and log in again (that group equals root)",
+        ) from None
+    except (FileNotFoundError, ConnectionRefusedError):
+        raise HostError(
+            f"no engine answers at {path}",
+            cause="Docker is not installed or not running",
+            remedy="sudo rigstack host setup",
+        ) from None
+    except TimeoutError:
+        raise HostError(
+            f"the engine at {path} did not answer within {timeout:.0f} s",
+            cause="it hangs or is still starting",
+            remedy="look at its log: journalctl -u docker, or /var/log/rigstack-dockerd.log",
+        ) from None
+    except OSError as failed:
+        raise EngineError(
+            f"what answers at {path} is not a Docker engine: {failed}", remedy="check what listens there"
+        ) from None
     if status >= 400:
-        try:
-            message = json.loads(body).get("message", "")
-        except (ValueError, AttributeError):
-            message = body.decode(errors="replace")[:200]
-        raise EngineError(f"the engine refused GET {path}: {message}", remedy="see `docker info` and the engine's log")
+        raise EngineError(f"the engine refused GET {resource}: {_message(body)}", remedy="see the engine's log")
     return json.loads(body)
 
 
-def _request(path: str, timeout: float) -> tuple[int, bytes]:
-    """One HTTP/1.0 exchange (RFC 1945: the answer ends when the engine closes)."""
-    where = socket_path()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
-        link.settimeout(timeout)
-        try:
-            link.connect(where)
-            link.sendall(f"GET {path} HTTP/1.0\r\nHost: engine\r\n\r\n".encode())
-            chunks = []
-            while chunk := link.recv(262144):
-                chunks.append(chunk)
-        except PermissionError:
-            raise HostError(
-                f"this user may not use the engine's socket {where}",
-                cause="only root and the group docker may",
-                remedy="run with sudo, or `sudo usermod -aG docker $USER` and log in again (that group equals root)",
-            ) from None
-        except (FileNotFoundError, ConnectionRefusedError):
-            raise HostError(
-                f"no engine answers at {where}",
-                cause="Docker is not installed or not running",
-                remedy="sudo rigstack host setup",
-            ) from None
-        except TimeoutError:
-            raise HostError(
-                f"the engine at {where} did not answer within {timeout:.0f} s",
-                cause="it hangs or is still starting",
-                remedy="look at its log: journalctl -u docker, or /var/log/rigstack-dockerd.log",
-            ) from None
-    head, _, body = b"".join(chunks).partition(b"\r\n\r\n")
+def _message(body: bytes) -> str:
     try:
-        status = int(head.split(b" ", 2)[1])
-    except (IndexError, ValueError):
-        raise EngineError(
-            f"what answers at {where} is not a Docker engine",
-            remedy="check DOCKER_HOST and what listens there",
-        ) from None
-    return status, body
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return body.decode(errors="replace")[:200]

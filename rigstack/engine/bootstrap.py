@@ -65,7 +65,7 @@ def _from_packages(bootstrap: Bootstrap, mirror: str) -> None:
         except FileNotFoundError:
             raise HostError(
                 "mmdebstrap is not installed, and no registry answers",
-                remedy="sudo rigstack host setup",
+                remedy="sudo apt-get install mmdebstrap gpg debian-archive-keyring",
             ) from None
         if not made.ok:
             raise HostError(
@@ -80,7 +80,7 @@ def _from_packages(bootstrap: Bootstrap, mirror: str) -> None:
 def _import(tarball: str, tag: str) -> None:
     import docker
 
-    client = docker.APIClient(base_url=f"unix://{api.socket_path()}", timeout=600)
+    client = docker.APIClient(base_url=f"unix://{api.engine_socket()}", timeout=600)
     repository, _, version = tag.partition(":")
     changes = [f"LABEL {SOURCE_LABEL}=packages", 'CMD ["bash"]']
     with open(tarball, "rb") as handle:

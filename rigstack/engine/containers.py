@@ -199,7 +199,7 @@ def _client() -> DockerClient:
     import docker
 
     try:
-        return docker.DockerClient(base_url=f"unix://{api.socket_path()}", timeout=120)
+        return docker.DockerClient(base_url=f"unix://{api.engine_socket()}", timeout=120)
     except docker.errors.DockerException as failed:
         raise HostError(f"no engine answers: {failed}", remedy="sudo rigstack host setup") from None
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from rigstack.value import Value
 
 # apt asks nothing and restarts nothing by itself (debconf(7), needrestart(1)).
 QUIET = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}
@@ -58,8 +59,7 @@ def private_options(folder: Path, sources: Path) -> tuple[str, ...]:
     return tuple(word for key, value in settings.items() for word in ("-o", f"{key}={value}"))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Mirror:
+class Mirror(Value):
     """Where the machine's packages come from. signed_by: as its source has it, "" for apt's own keys."""
 
     uri: str

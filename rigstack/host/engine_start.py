@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 from rigstack import process
+from rigstack.engine.presence import answers
 from rigstack.errors import HostError
 from rigstack.host import engine_prefix
-from rigstack.host.engine_socket import answers
 from rigstack.host.machine import PREFIXES, find_program
 from rigstack.host.setup_steps import StartEngine
 

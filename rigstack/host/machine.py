@@ -9,13 +9,14 @@ import platform
 import pwd
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from rigstack import process
+from rigstack.engine.api import DEFAULT_SOCKET, engine_socket
+from rigstack.engine.presence import Engine, EngineAnswers, observe_engine
 from rigstack.host import nvidia
-from rigstack.host.engine_socket import DEFAULT_SOCKET, Engine, EngineAnswers, engine_socket, observe_engine
+from rigstack.value import Value
 
 __all__ = ["Distribution", "Machine", "Plugin", "engine_socket", "observe_machine"]
 
@@ -32,8 +33,7 @@ _SBIN = ("usr/local/sbin", "usr/sbin", "sbin")
 _TOOLS = ("apt-get", "systemctl", "service", "iptables", "runc", "mmdebstrap", "apparmor_parser", "ps")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Distribution:
+class Distribution(Value):
     """The operating system by /etc/os-release: id "debian", version "12" ("" when rolling), full name."""
 
     id: str
@@ -47,16 +47,14 @@ class Distribution:
         return tuple(int(part) for part in re.findall(r"\d+", self.version)) or (9999,)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plugin:
+class Plugin(Value):
     """A plugin of the docker client. version is "" until it was asked (that starts the plugin)."""
 
     path: str
     version: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Machine:
+class Machine(Value):
     """What is on this machine; paths are absolute, absent programs are None.
 
     init: what runs services here; "none" is a container or a machine whose PID 1 is something else.

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from rigstack.engine.presence import EngineAnswers, EngineForbidden, EngineSilent
 from rigstack.errors import RigstackError
 from rigstack.host import version_floors
-from rigstack.host.engine_socket import EngineAnswers, EngineForbidden, EngineSilent
 from rigstack.host.machine import Machine
 from rigstack.host.nvidia import NvidiaGpus
 from rigstack.host.setup_plan import missing_parts, plan_setup
 from rigstack.host.setup_steps import GenerateCdi, InstallPackages, SetupPlan, Step
 from rigstack.host.version_floors import Hole
+from rigstack.value import Value
 
 
-@dataclass(frozen=True, kw_only=True)
-class Problem:
+class Problem(Value):
     """Something rigstack cannot run without, and what to do about it."""
 
     what: str
     remedy: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class MachineReport:
+class MachineReport(Value):
     """What `rigstack host check` tells."""
 
     machine: Machine

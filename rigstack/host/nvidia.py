@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
+
+from rigstack.value import Value
 
 CDI_DIRS = ("etc/cdi", "var/run/cdi")
 CDI_SPEC = "/etc/cdi/nvidia.yaml"
 _NVIDIA_PCI = "0x10de"
 
 
-@dataclass(frozen=True, kw_only=True)
-class NoGpu:
+class NoGpu(Value):
     """No NVIDIA GPU that works here. cards: NVIDIA display controllers on the bus without a loaded driver."""
 
     cards: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class CdiSpec:
+class CdiSpec(Value):
     """One CDI file for nvidia.com/gpu. stale: why it no longer fits the machine, "" when it fits."""
 
     path: str
     stale: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class NvidiaGpus:
+class NvidiaGpus(Value):
     """NVIDIA GPUs with a loaded driver.
 
     nodes: the device nodes, /dev/nvidia0 and so on. driver: its version, "" when unreadable.

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from rigstack.engine.presence import EngineAnswers, EngineForbidden, EngineSilent
 from rigstack.errors import HostError
 from rigstack.host import version_floors
-from rigstack.host.engine_socket import EngineAnswers, EngineForbidden, EngineSilent
 from rigstack.host.machine import Machine
 from rigstack.host.nvidia import NoGpu
 from rigstack.host.setup_steps import (
@@ -21,6 +19,7 @@ from rigstack.host.setup_steps import (
     WriteDaemonSettings,
     WriteUnit,
 )
+from rigstack.value import Value
 
 # Newest first: Debian 12 has glibc 2.36, and a later unstable may need a newer one.
 PREFIX_SUITES = ("unstable", "trixie")
@@ -50,8 +49,7 @@ _TOOL_PACKAGES = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class SetupOptions:
+class SetupOptions(Value):
     """What the person asked for. vendor: packages from the vendors' own repositories."""
 
     vendor: bool = False

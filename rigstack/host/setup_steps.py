@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from rigstack.value import Value
 
-@dataclass(frozen=True, kw_only=True)
-class AddVendorRepository:
+
+class AddVendorRepository(Value):
     """Adds a vendor's own apt source. key_url is fetched over HTTPS; suite "/" is a flat repository."""
 
     name: str
@@ -21,8 +21,7 @@ class AddVendorRepository:
         return f"add the vendor's package source {self.uri}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class WriteDaemonSettings:
+class WriteDaemonSettings(Value):
     """Writes /etc/docker/daemon.json where there is none."""
 
     cause: str
@@ -31,8 +30,7 @@ class WriteDaemonSettings:
         return "write /etc/docker/daemon.json (live-restore, log rotation, CDI)"
 
 
-@dataclass(frozen=True, kw_only=True)
-class InstallPackages:
+class InstallPackages(Value):
     """Installs packages from the machine's apt sources."""
 
     packages: tuple[str, ...]
@@ -42,8 +40,7 @@ class InstallPackages:
         return f"apt-get install {' '.join(self.packages)}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class UnpackEngine:
+class UnpackEngine(Value):
     """Unpacks a newer Debian release's engine into a prefix; suites in the order they are tried."""
 
     suites: tuple[str, ...]
@@ -53,8 +50,7 @@ class UnpackEngine:
         return f"unpack Debian {' or '.join(self.suites)}'s Docker packages below /opt/rigstack/engine"
 
 
-@dataclass(frozen=True, kw_only=True)
-class LinkEngine:
+class LinkEngine(Value):
     """Links the newest prefix's programs and plugins to where they are looked for."""
 
     cause: str
@@ -63,8 +59,7 @@ class LinkEngine:
         return "link docker, compose and buildx into /usr/local, where nothing of that name is"
 
 
-@dataclass(frozen=True, kw_only=True)
-class WriteUnit:
+class WriteUnit(Value):
     """Writes docker.service for the newest prefix."""
 
     cause: str
@@ -73,8 +68,7 @@ class WriteUnit:
         return "write /etc/systemd/system/docker.service"
 
 
-@dataclass(frozen=True, kw_only=True)
-class StartEngine:
+class StartEngine(Value):
     """Starts the engine and waits until it answers."""
 
     way: Literal["systemd", "sysv", "none"]
@@ -86,8 +80,7 @@ class StartEngine:
         return f"start the engine: {how[self.way]}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class GenerateCdi:
+class GenerateCdi(Value):
     """Describes the GPUs to the engine: writes /etc/cdi/nvidia.yaml."""
 
     cause: str
@@ -108,8 +101,7 @@ Step = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class SetupPlan:
+class SetupPlan(Value):
     """What to do to a machine, in order. advice: what the person should know and rigstack does not do."""
 
     steps: tuple[Step, ...]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
-from rigstack.host.engine_socket import EngineAnswers
+from rigstack.engine.presence import EngineAnswers
 from rigstack.host.machine import Machine
 from rigstack.host.nvidia import NvidiaGpus
+from rigstack.value import Value
 
 # What rigstack itself needs: CDI devices came with engine 25; compose 2.24 and buildx 0.12 are the oldest
 # that a supported distribution ships.
@@ -16,8 +16,7 @@ COMPOSE_MINIMUM = (2, 24)
 BUILDX_MINIMUM = (0, 12)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Floor:
+class Floor(Value):
     """A part's first version without a known hole.
 
     fixed: each maintained line's first good version, oldest line first; what is newer than the last is good.
@@ -76,8 +75,7 @@ FLOORS: dict[str, Floor] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Hole:
+class Hole(Value):
     """A part on this machine below its floor. remedy: the floor's, or this machine's own way."""
 
     floor: Floor

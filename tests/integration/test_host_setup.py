@@ -17,8 +17,9 @@ import click
 import pytest
 
 from rigstack import process
+from rigstack.engine.api import engine_socket
+from rigstack.engine.presence import answers
 from rigstack.host import apt
-from rigstack.host.engine_socket import answers, engine_socket
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGES = "python3,ca-certificates"

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
+from rigstack.engine.presence import EngineAnswers, EngineForbidden, EngineSilent
 from rigstack.errors import ConsentError, HostError
 from rigstack.host import version_floors
-from rigstack.host.engine_socket import EngineAnswers, EngineForbidden, EngineSilent
 from rigstack.host.machine import Distribution, Machine, Plugin
 from rigstack.host.machine_report import check_machine, setup_json, setup_lines
 from rigstack.host.nvidia import CdiSpec, NoGpu, NvidiaGpus
@@ -47,8 +45,7 @@ BARE = Machine(
     gpu=NoGpu(),
     thorough=True,
 )
-READY = replace(
-    BARE,
+READY = BARE.replace(
     engine=ANSWERS,
     daemon="/usr/sbin/dockerd",
     daemon_version="28.5.2+dfsg4",
@@ -82,7 +79,7 @@ def test_bare_debian_12_gets_a_newer_debians_engine_in_a_prefix() -> None:
 
 
 def test_debian_12_with_systemd_gets_a_unit_and_no_reboot_warning() -> None:
-    plan = plan_setup(replace(BARE, init="systemd", daemon_settings=True, tools=READY.tools))
+    plan = plan_setup(BARE.replace(init="systemd", daemon_settings=True, tools=READY.tools))
     assert [line for line in plan.lines() if not line.startswith(" ")][2:] == [
         "3. write /etc/systemd/system/docker.service",
         "4. start the engine: systemctl enable --now docker",
@@ -92,8 +89,8 @@ def test_debian_12_with_systemd_gets_a_unit_and_no_reboot_warning() -> None:
 
 def test_a_broken_off_debian_12_set_up_is_completed() -> None:
     prefix = "/opt/rigstack/engine/28.5.2"
-    machine = replace(
-        BARE, prefixes=(prefix,), daemon=f"{prefix}/usr/sbin/dockerd", tools=READY.tools, daemon_settings=True
+    machine = BARE.replace(
+        prefixes=(prefix,), daemon=f"{prefix}/usr/sbin/dockerd", tools=READY.tools, daemon_settings=True
     )
     assert [line for line in text(machine) if not line.startswith(" ")] == [
         "1. link docker, compose and buildx into /usr/local, where nothing of that name is",
@@ -105,12 +102,12 @@ def test_a_broken_off_debian_12_set_up_is_completed() -> None:
     ("system", "packages"),
     [
         (DEBIAN_13, "docker.io docker-cli docker-compose docker-buildx"),
-        (replace(DEBIAN_13, version=""), "docker.io docker-cli docker-compose docker-buildx"),
+        (DEBIAN_13.replace(version=""), "docker.io docker-cli docker-compose docker-buildx"),
         (UBUNTU_24, "docker.io docker-compose-v2 docker-buildx"),
     ],
 )
 def test_newer_distributions_use_their_own_packages(system: Distribution, packages: str) -> None:
-    steps = text(replace(BARE, distribution=system, init="systemd"))
+    steps = text(BARE.replace(distribution=system, init="systemd"))
     assert steps[2:] == [
         f"2. apt-get install {packages} iptables procps mmdebstrap gpg debian-archive-keyring",
         "   because no engine, client, compose, buildx here",
@@ -120,17 +117,17 @@ def test_newer_distributions_use_their_own_packages(system: Distribution, packag
 
 
 def test_vendor_packages_when_asked() -> None:
-    steps = text(replace(BARE, distribution=UBUNTU_24), vendor=True)
+    steps = text(BARE.replace(distribution=UBUNTU_24), vendor=True)
     assert steps[0] == "1. add the vendor's package source https://download.docker.com/linux/ubuntu"
     assert "docker-ce containerd.io docker-ce-cli docker-compose-plugin docker-buildx-plugin" in steps[4]
 
 
 def test_an_enforcing_apparmor_needs_its_parser() -> None:
-    assert any(" apparmor" in line for line in text(replace(BARE, apparmor=True)))
+    assert any(" apparmor" in line for line in text(BARE.replace(apparmor=True)))
 
 
 def test_nothing_to_do_is_no_step_and_one_line() -> None:
-    for machine in (READY, replace(READY, root=False, user="ada", thorough=False), replace(READY, distribution=FEDORA)):
+    for machine in (READY, READY.replace(root=False, user="ada", thorough=False), READY.replace(distribution=FEDORA)):
         plan = plan_setup(machine)
         assert plan.steps == ()
         assert setup_lines(machine, plan, done=True) == [
@@ -140,24 +137,24 @@ def test_nothing_to_do_is_no_step_and_one_line() -> None:
 
 
 def test_a_stopped_engine_is_started_and_nothing_else() -> None:
-    stopped = replace(READY, engine=EngineSilent(reason="Connection refused"), init="systemd")
+    stopped = READY.replace(engine=EngineSilent(reason="Connection refused"), init="systemd")
     assert text(stopped) == [
         "1. start the engine: systemctl enable --now docker",
         "   because nothing answers at /var/run/docker.sock",
     ]
-    assert text(replace(stopped, init="sysv"))[0] == "1. start the engine: service docker start"
+    assert text(stopped.replace(init="sysv"))[0] == "1. start the engine: service docker start"
 
 
 def test_a_silent_engine_gets_the_programs_it_may_be_silent_for() -> None:
-    silent = replace(READY, engine=EngineSilent(reason="Connection refused"), tools=frozenset({"apt-get", "ps"}))
+    silent = READY.replace(engine=EngineSilent(reason="Connection refused"), tools=frozenset({"apt-get", "ps"}))
     assert text(silent)[:2] == [
         "1. apt-get install iptables mmdebstrap gpg debian-archive-keyring",
         "   because the engine and image builds use them",
     ]
     prefix = "/opt/rigstack/engine/28.5.2"
-    unpacked = replace(silent, prefixes=(prefix,), daemon=f"{prefix}/usr/sbin/dockerd")
+    unpacked = silent.replace(prefixes=(prefix,), daemon=f"{prefix}/usr/sbin/dockerd")
     assert text(unpacked)[0] == "1. apt-get install runc iptables mmdebstrap gpg debian-archive-keyring"
-    assert len(text(replace(silent, tools=frozenset()))) == 2
+    assert len(text(silent.replace(tools=frozenset()))) == 2
 
 
 @pytest.mark.parametrize(
@@ -168,7 +165,7 @@ def test_a_silent_engine_gets_the_programs_it_may_be_silent_for() -> None:
     ],
 )
 def test_missing_plugins_come_from_where_the_engine_came(vendor_packages: bool, expected: str) -> None:
-    machine = replace(READY, distribution=DEBIAN_13, compose=None, buildx=None, vendor_packages=vendor_packages)
+    machine = READY.replace(distribution=DEBIAN_13, compose=None, buildx=None, vendor_packages=vendor_packages)
     assert text(machine) == [expected, "   because the engine lacks compose, buildx"]
 
 
@@ -176,39 +173,39 @@ def test_missing_plugins_come_from_where_the_engine_came(vendor_packages: bool, 
     ("machine", "what", "remedy"),
     [
         (
-            replace(READY, root=False, user="ada", engine=EngineForbidden()),
+            READY.replace(root=False, user="ada", engine=EngineForbidden()),
             "user ada may not use the engine",
             "sudo usermod -aG docker ada, then log in again; note that whoever is in the docker group can become root",
         ),
         (
-            replace(READY, user="ada", engine=EngineForbidden(), in_docker_group=True),
+            READY.replace(user="ada", engine=EngineForbidden(), in_docker_group=True),
             "user ada",
             "log out and in again",
         ),
-        (replace(READY, user="ada", engine=EngineForbidden(), docker_group=False), "user ada", "sudo groupadd docker"),
-        (replace(BARE, distribution=FEDORA), "Fedora Linux 43 lacks engine", "install Docker Engine 28.3.3 or newer"),
+        (READY.replace(user="ada", engine=EngineForbidden(), docker_group=False), "user ada", "sudo groupadd docker"),
+        (BARE.replace(distribution=FEDORA), "Fedora Linux 43 lacks engine", "install Docker Engine 28.3.3 or newer"),
         (
-            replace(READY, distribution=FEDORA, compose=None),
+            READY.replace(distribution=FEDORA, compose=None),
             "Fedora Linux 43 lacks compose",
             "compose and buildx plugins",
         ),
         (
-            replace(BARE, socket="/run/user/1000/docker.sock"),
+            BARE.replace(socket="/run/user/1000/docker.sock"),
             "no engine answers at /run/user/1000",
             "unset DOCKER_HOST",
         ),
         (
-            replace(READY, engine=replace(ANSWERS, version="20.10.24")),
+            READY.replace(engine=ANSWERS.replace(version="20.10.24")),
             "Docker Engine 20.10.24 is too old: rigstack needs 25.0",
             "apt-get remove docker.io; images and volumes stay",
         ),
         (
-            replace(READY, compose=Plugin(path="/x", version="2.17.2")),
+            READY.replace(compose=Plugin(path="/x", version="2.17.2")),
             "docker compose 2.17.2 is too old",
             "apt-get remove docker-compose",
         ),
         (
-            replace(READY, engine=EngineAnswers(name="Podman Engine", version="5.4.2")),
+            READY.replace(engine=EngineAnswers(name="Podman Engine", version="5.4.2")),
             "answered by Podman Engine 5.4.2",
             "install Docker Engine",
         ),
@@ -222,7 +219,7 @@ def test_what_no_step_could_help_is_an_error_with_a_remedy(machine: Machine, wha
 
 
 def test_gpu_without_toolkit_gets_it_from_apt_where_apt_has_it() -> None:
-    machine = replace(READY, gpu=replace(GPU, toolkit_package=True))
+    machine = READY.replace(gpu=GPU.replace(toolkit_package=True))
     assert text(machine) == [
         "1. apt-get install nvidia-container-toolkit",
         "   because 1 NVIDIA GPU(s) and no container toolkit",
@@ -232,7 +229,7 @@ def test_gpu_without_toolkit_gets_it_from_apt_where_apt_has_it() -> None:
 
 
 def test_gpu_without_toolkit_anywhere_is_advice_and_with_vendor_a_source() -> None:
-    machine = replace(READY, gpu=replace(GPU, toolkit_package=False))
+    machine = READY.replace(gpu=GPU.replace(toolkit_package=False))
     plan = plan_setup(machine)
     assert plan.steps == ()
     assert "rigstack host setup --vendor" in plan.advice[0]
@@ -240,19 +237,19 @@ def test_gpu_without_toolkit_anywhere_is_advice_and_with_vendor_a_source() -> No
 
 
 def test_a_cdi_spec_is_written_again_only_when_it_does_not_fit() -> None:
-    toolkit = replace(GPU, toolkit="/usr/bin/nvidia-ctk", toolkit_version="1.18.0")
-    fits = replace(READY, gpu=replace(toolkit, specs=(CdiSpec(path="/var/run/cdi/nvidia.yaml"),)))
+    toolkit = GPU.replace(toolkit="/usr/bin/nvidia-ctk", toolkit_version="1.18.0")
+    fits = READY.replace(gpu=toolkit.replace(specs=(CdiSpec(path="/var/run/cdi/nvidia.yaml"),)))
     assert text(fits) == []
     old = CdiSpec(path="/etc/cdi/nvidia.yaml", stale="it is for driver 535.1.2 and 580.65.06 is loaded")
-    assert text(replace(READY, gpu=replace(toolkit, specs=(old,)))) == [
+    assert text(READY.replace(gpu=toolkit.replace(specs=(old,)))) == [
         "1. nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml",
         "   because /etc/cdi/nvidia.yaml: it is for driver 535.1.2 and 580.65.06 is loaded",
     ]
 
 
 def test_settings_of_an_engine_that_was_here_are_advice_not_steps() -> None:
-    gpu = replace(GPU, toolkit="/usr/bin/nvidia-ctk", specs=(CdiSpec(path="/etc/cdi/nvidia.yaml"),))
-    machine = replace(READY, gpu=gpu, engine=replace(ANSWERS, cdi=False, live_restore=False))
+    gpu = GPU.replace(toolkit="/usr/bin/nvidia-ctk", specs=(CdiSpec(path="/etc/cdi/nvidia.yaml"),))
+    machine = READY.replace(gpu=gpu, engine=ANSWERS.replace(cdi=False, live_restore=False))
     assert plan_setup(machine).steps == ()
     advice = " ".join(check_machine(machine).advice)
     assert '"features": {"cdi": true}' in advice
@@ -281,11 +278,11 @@ def test_floors(part: str, version: str, holds: bool) -> None:
 
 
 def test_a_known_hole_is_a_warning_with_a_remedy_and_no_failure() -> None:
-    report = check_machine(replace(READY, engine=replace(ANSWERS, runc="1.1.5+ds1")))
+    report = check_machine(READY.replace(engine=ANSWERS.replace(runc="1.1.5+ds1")))
     assert report.able
     assert [hole.text().split(":")[0] for hole in report.holes] == ["runc 1.1.5+ds1 is below 1.2.8 or 1.3.3"]
     assert "--only-upgrade runc" in report.holes[0].remedy
-    unpacked = replace(READY, prefixes=("/opt/rigstack/engine/26.1.5",), engine=replace(ANSWERS, version="26.1.5"))
+    unpacked = READY.replace(prefixes=("/opt/rigstack/engine/26.1.5",), engine=ANSWERS.replace(version="26.1.5"))
     assert "remove /opt/rigstack/engine/26.1.5" in check_machine(unpacked).holes[0].remedy
 
 
@@ -296,12 +293,12 @@ def test_check_of_a_bare_machine_says_what_is_missing() -> None:
         ("missing: engine, client, compose, buildx", "sudo rigstack host setup")
     ]
     assert report.as_json()["able"] is False
-    forbidden = check_machine(replace(READY, engine=EngineForbidden()))
+    forbidden = check_machine(READY.replace(engine=EngineForbidden()))
     assert "permission denied" in forbidden.problems[0].what
 
 
 def test_setup_json_names_steps_with_causes() -> None:
-    document = setup_json(READY, plan_setup(replace(READY, engine=EngineSilent(reason="x"))), done=True)
+    document = setup_json(READY, plan_setup(READY.replace(engine=EngineSilent(reason="x"))), done=True)
     assert document["steps"] == [
         {
             "kind": "StartEngine",
@@ -318,7 +315,7 @@ def test_only_root_with_a_yes_may_set_up() -> None:
         raise AssertionError("a user who cannot go ahead was asked")
 
     with pytest.raises(HostError, match="needs root") as refused:
-        ensure_allowed(plan, replace(BARE, root=False), never)
+        ensure_allowed(plan, BARE.replace(root=False), never)
     assert refused.value.remedy == "sudo rigstack host setup"
     assert refused.value.details == plan.lines()
     with pytest.raises(ConsentError):
