@@ -50,7 +50,12 @@ def render_env(rig: Rig, host: Host, tags: Mapping[str, str]) -> str:
     if rig.ddns:
         values["RIGSTACK_DDNS_IMAGE"] = tags["ddns"]
         values["COMPOSE_PROFILES"] = "ddns"
-    return "".join(f"{key}='{value}'\n" for key, value in values.items())
+    return "".join(f"{key}={_quoted(value)}\n" for key, value in values.items())
+
+
+def _quoted(value: str) -> str:
+    """In single quotes compose interpolates nothing; its only escape there is the quote itself."""
+    return "'" + value.replace("'", "\\'") + "'"
 
 
 def _bind_prefix(bind: str) -> str:
@@ -74,7 +79,7 @@ def render_service(rig: Rig, host: Host, spec: ServiceSpec) -> dict[str, Any]:
     """One service of the overlay, without the label that holds its hash."""
     labels = {
         "rigstack.rig": rig.name,
-        "rigstack.directory": rig.dir,
+        "rigstack.directory": _literal(rig.dir),
         "rigstack.role": spec.role,
         "rigstack.project": spec.project.name if spec.project else "",
     }
@@ -100,7 +105,7 @@ def _project_service(rig: Rig, host: Host, spec: ServiceSpec, project: Project) 
         volumes.append(_bind(host.ca_bundle, CA_TARGET, read_only=True))
     network: dict[str, Any] = {"aliases": [project.name]} if spec.role == "workspace" else {}
     service: dict[str, Any] = {
-        "extends": {"file": f"{host.assets}/compose.yaml", "service": spec.role},
+        "extends": {"file": _literal(f"{host.assets}/compose.yaml"), "service": spec.role},
         "scale": 1,
         "image": spec.image,
         "hostname": f"{rig.name}-{project.name}" if spec.role == "workspace" else f"{project.name}-notebook",

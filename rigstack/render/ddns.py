@@ -13,19 +13,23 @@ def render_inadyn(ddns: Ddns) -> str:
         "allow-ipv6 = false",
         "",
         "custom rigstack {",
-        f'    username       = "{ddns.username}"',
+        f"    username       = {_quoted(ddns.username)}",
         '    include("/run/rigstack-secrets/ddns.conf")',
         f"    ssl            = {'true' if ddns.tls else 'false'}",
-        f'    ddns-server    = "{ddns.server}"',
+        f"    ddns-server    = {_quoted(ddns.server)}",
         '    ddns-path      = "/nic/update?hostname=%h&myip=%i"',
         f"    hostname       = {ddns.hostname}",
     ]
     if ddns.checkip:
-        lines += [f'    checkip-server = "{ddns.checkip}"', "    checkip-ssl    = false"]
+        lines += [f"    checkip-server = {_quoted(ddns.checkip)}", "    checkip-ssl    = false"]
     return "\n".join([*lines, "}", ""])
 
 
 def render_inadyn_secret(password: Secret) -> str:
-    """The included file: one password line, quoted as inadyn's parser (libconfuse) wants it."""
-    quoted = password.reveal().replace("\\", "\\\\").replace('"', '\\"')
-    return f'password = "{quoted}"\n'
+    """The included file: one password line."""
+    return f"password = {_quoted(password.reveal())}\n"
+
+
+def _quoted(text: str) -> str:
+    """A double-quoted string of inadyn's parser (libconfuse, lexer.l), which would expand ${NAME} otherwise."""
+    return '"' + "".join(f"\\{one}" if one in '\\"$' else one for one in text) + '"'

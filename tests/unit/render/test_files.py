@@ -1,0 +1,149 @@
+"""Edge files in each TLS mode, authorized keys, inadyn's configuration, rig.json and the bake file, as text."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from builders import ALICE, BOB, DEMO, DEMO_AND_CIFAR, a_desire, a_host, a_rig
+from golden import assert_golden
+
+from rigstack.config.model import Ddns
+from rigstack.plan.desired import Image
+from rigstack.render.authorized_keys import render_gateway_keys, render_workspace_keys
+from rigstack.render.bake import render_bake
+from rigstack.render.ddns import render_inadyn, render_inadyn_secret
+from rigstack.render.description import render_description
+from rigstack.render.edge import render_edge_files, tls_mode
+from rigstack.secret import Secret
+
+NAMED = "[rig]\nname = 'box'\nhostname = 'rig.example.net'\n"
+
+EDGES = {
+    "internal-without-hostname": "[access]\nhttps_port = 8443\n" + DEMO_AND_CIFAR,
+    "internal-with-hostname": NAMED + "[tls]\nmode = 'internal'\n" + DEMO,
+    "acme": NAMED + "[tls]\nmode = 'acme'\nemail = 'me@example.net'\n" + DEMO,
+    "acme-private": NAMED + "[tls]\nacme_directory = 'https://acme.example.net/dir'\nacme_ca = '/ca.crt'\n" + DEMO,
+    "files": NAMED + "[tls]\nmode = 'files'\ncertificate = 'c.pem'\nkey = 'k.pem'\n",
+}
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_edge_files(name: str) -> None:
+    rig = a_rig(EDGES[name])
+    files = render_edge_files(rig, a_host(rig))
+    text = "".join(f"==> {path}\n{body}\n" for path, body in sorted(files.items()))
+    assert_golden(f"edge-{name}.txt", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "mode"),
+    [
+        ("", "internal"),
+        (NAMED, "acme"),
+        (NAMED + "[tls]\nmode = 'internal'", "internal"),
+        ("[tls]\nmode = 'files'\ncertificate = 'c'\nkey = 'k'", "files"),
+    ],
+)
+def test_what_auto_comes_to(text: str, mode: str) -> None:
+    assert tls_mode(a_rig(text)) == mode
+
+
+def test_a_machine_without_addresses_still_has_names() -> None:
+    rig = a_rig(DEMO)
+    files = render_edge_files(rig, a_host(rig, addresses=()))
+    assert "default_sni" not in files["state/edge/current/global.caddy"]
+    assert "https://box, https://box.local, https://localhost" in files["state/edge/current/sites.caddy"]
+
+
+def test_gateway_keys_open_workspaces_and_nothing_else() -> None:
+    assert render_gateway_keys(a_rig(DEMO_AND_CIFAR), (ALICE, BOB)) == (
+        f'restrict,port-forwarding,permitopen="demo:22",permitopen="cifar:22" {ALICE}\n'
+        f'restrict,port-forwarding,permitopen="demo:22",permitopen="cifar:22" {BOB}\n'
+    )
+
+
+def test_without_projects_the_gateway_opens_nothing() -> None:
+    assert render_gateway_keys(a_rig(""), (ALICE,)) == f'restrict,port-forwarding,permitopen="none:1" {ALICE}\n'
+    assert render_gateway_keys(a_rig(""), ()) == ""
+
+
+def test_workspace_keys_hold_nothing_back() -> None:
+    assert render_workspace_keys((ALICE, BOB)) == f"{ALICE}\n{BOB}\n"
+
+
+def ddns(**changed: object) -> Ddns:
+    rig = a_rig("[ddns]\nprovider='dyndns2'\nserver='dyn.example.net'\nhostname='rig.example.net'\nusername='me'\n")
+    assert rig.ddns is not None
+    return rig.ddns.replace(**changed)
+
+
+def test_inadyn() -> None:
+    assert_golden("inadyn.conf", render_inadyn(ddns()))
+    assert_golden("inadyn-checkip.conf", render_inadyn(ddns(checkip="ip.example.net", tls=False, interval=300)))
+
+
+@pytest.mark.parametrize(
+    ("text", "quoted"),
+    [
+        ("plain", '"plain"'),
+        ('a"b', r'"a\"b"'),
+        ("a\\b", r'"a\\b"'),
+        ('\\"', r'"\\\""'),
+        ("${HOME}", r'"\${HOME}"'),
+        ("it's # not a comment", '"it\'s # not a comment"'),
+        ("", '""'),
+    ],
+)
+def test_inadyn_strings_are_quoted(text: str, quoted: str) -> None:
+    assert render_inadyn_secret(Secret(text)) == f"password = {quoted}\n"
+    assert f"    username       = {quoted}\n" in render_inadyn(ddns(username=text))
+    assert f"    ddns-server    = {quoted}\n" in render_inadyn(ddns(server=text))
+
+
+def test_a_secret_never_shows_itself() -> None:
+    secret = Secret("hunter2")
+    assert "hunter2" not in f"{secret} {secret!r} {[secret]} {str(secret)!r}"
+    assert secret.reveal() == "hunter2"
+
+
+def test_the_description_for_laptops() -> None:
+    rig = a_rig(NAMED + "[projects.demo]\nssh_port = 2201\nports = [6006]\n[projects.cifar]")
+    assert_golden("rig.json", render_description(rig, a_host(rig)))
+
+
+def test_a_description_before_keys_are_made() -> None:
+    rig = a_rig(DEMO)
+    document = json.loads(render_description(rig, a_host(rig).replace(host_keys={})))
+    assert document["gateway"]["host_key"] == document["projects"][0]["host_key"] == ""
+
+
+def bake(images: tuple[Image, ...], **secrets: str) -> str:
+    text = render_bake(
+        images,
+        assets="/assets",
+        staging="/rig/state/build",
+        secrets=secrets,
+        arguments={"CADDY": "packages"},
+        network_arguments={"HTTPS_PROXY": "http://proxy.example.net:3128"},
+    )
+    for image in a_desire(DEMO).images:
+        text = text.replace(image.tag, f"tag of {image.name}")
+    return text
+
+
+def test_the_bake_file() -> None:
+    assert_golden("bake.json", bake(a_desire(DEMO).images, pip_index="/rig/secrets/index", ca_bundle="/ca.crt"))
+
+
+def test_a_project_built_alone_starts_from_the_base_that_exists() -> None:
+    together = json.loads(bake(a_desire(DEMO).images))["target"]["project-demo"]
+    alone = json.loads(bake((a_desire(DEMO).image("project-demo"),)))
+    assert together["contexts"] == {"tag of base": "target:base"}
+    assert "contexts" not in alone["target"]["project-demo"]
+    assert alone["group"]["default"]["targets"] == ["project-demo"]
+
+
+def test_only_the_edge_is_told_where_caddy_comes_from() -> None:
+    targets = json.loads(bake(a_desire(DEMO).images))["target"]
+    assert [name for name, target in targets.items() if "CADDY" in target["args"]] == ["edge"]
