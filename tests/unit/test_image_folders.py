@@ -26,7 +26,7 @@ def test_both_sshds_speak_the_same_algorithms() -> None:
         r"^(?:KexAlgorithms|MACs|Ciphers|HostKeyAlgorithms|CASignatureAlgorithms|RequiredRSASize) .*$", re.M
     )
     gateway = wanted.findall((IMAGES / "gateway/sshd_config").read_text())
-    workspace = wanted.findall((IMAGES / "base/rootfs/usr/local/lib/rigstack/sshd_config").read_text())
+    workspace = wanted.findall((IMAGES / "base/lib/sshd_config").read_text())
     assert len(gateway) == 6
     assert gateway == workspace
 
