@@ -84,7 +84,7 @@ def get(resource: str, *, timeout: float = 30.0) -> Any:
             cause="only root and the group docker may",
             remedy="run with sudo, or `sudo usermod -aG docker $USER` and log in again (that group equals root)",
         ) from None
-    except (FileNotFoundError, ConnectionRefusedError):
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
         raise HostError(
             f"no engine answers at {path}",
             cause="Docker is not installed or not running",
@@ -102,7 +102,13 @@ def get(resource: str, *, timeout: float = 30.0) -> Any:
         ) from None
     if status >= 400:
         raise EngineError(f"the engine refused GET {resource}: {_message(body)}", remedy="see the engine's log")
-    return json.loads(body)
+    try:
+        return json.loads(body)
+    except ValueError:
+        raise EngineError(
+            f"what answers at {path} is not a Docker engine: GET {resource} got no JSON",
+            remedy="check what listens there",
+        ) from None
 
 
 def _message(body: bytes) -> str:

@@ -44,7 +44,8 @@ def start_services(root: Path, assets: str, services: Sequence[str], *, lock: in
 
 def _start_failure(done: process.Completed) -> RigstackError:
     said = done.stderr + done.stdout
-    port = re.search(r"(?:listen tcp[46]? |Bind for |failed to bind host port (?:for )?)\S*?:(\d+)", said)
+    address = r"(?:\[[^\]\s]*\]|\d+(?:\.\d+){3}|[\da-f:]*)"
+    port = re.search(rf"(?:listen (?:tcp|udp)[46]? |Bind for |failed to bind host port (?:for )?){address}:(\d+)", said)
     if port and re.search(r"already (in use|allocated)", said):
         return HostError(
             f"port {port.group(1)} is taken by another program",
@@ -66,12 +67,12 @@ def _start_failure(done: process.Completed) -> RigstackError:
 
 
 def _port_holder(port: int) -> str:
-    """Who listens on a TCP port, in words; "" when that cannot be seen."""
-    published = process.run(("docker", "ps", "--filter", f"publish={port}", "--format", "{{.Names}}")).stdout.split()
-    if published:
-        return f"the container {published[0]} publishes it"
+    """Who listens on a port, in words; "" when that cannot be seen."""
     try:
-        done = process.run(("ss", "-Hltnp", f"sport = :{port}"))
+        listed = process.run(("docker", "ps", "--filter", f"publish={port}", "--format", "{{.Names}}"))
+        if published := listed.stdout.split():
+            return f"the container {published[0]} publishes it"
+        done = process.run(("ss", "-Hltunp", f"sport = :{port}"))
     except FileNotFoundError:
         return ""
     found = re.search(r'users:\(\("([^"]+)",pid=(\d+)', done.stdout)
