@@ -128,27 +128,31 @@ class PlainProgress:
             return
         vertex, words = found.groups()
         title = re.match(r"\[([\w.-]+)(?: ([\w.-]+))?(?: +\d+/\d+)?\] (.*)", words)
-        if title and vertex not in self.targets:
+        if title:
+            if self.titles.get(vertex) == words:
+                return  # said again when the output goes back to this step
             self.targets[vertex] = self.only or title.group(1)
             self.titles[vertex] = words
+            self.output.pop(vertex, None)  # numbers start anew when the build proper begins
             if not title.group(3).startswith(("load ", "exporting")):
                 self.on_line(self.targets[vertex], brief(title.group(3)))
         elif words.startswith("ERROR:"):
             self.failed.append(vertex)
             self.errors.append(words.removeprefix("ERROR:").strip())
-        elif not re.match(r"(DONE|CACHED|sha256:|transferring|\.\.\.$)", words):
+        elif not re.match(r"(DONE|CACHED|CANCELED|sha256:|transferring|\.\.\.$)", words):
             self.output.setdefault(vertex, []).append(re.sub(r"^\d+\.\d+ ", "", words))
 
 
 def brief(instruction: str) -> str:
     """A Dockerfile instruction as a person wants to see it go by: no mounts, one line."""
-    words = re.sub(r"--mount=\S+\s*|\s{2,}", " ", instruction).strip()
+    words = " ".join(re.sub(r"--mount=\S+", " ", instruction).split())
     return words if len(words) <= 100 else words[:97] + "..."
 
 
 def _failure(reader: PlainProgress, log: Path) -> BuildError | HostError:
-    everything = "\n".join([*reader.errors, *(line for lines in reader.output.values() for line in lines[-30:])])
-    if "no space left on device" in everything:
+    output = [line for failed in reader.failed for line in reader.output.get(failed, [])[-30:]]
+    everything = "\n".join([*reader.errors, *output])
+    if re.search(r"no space left on device|have enough free space", everything, re.I):
         return HostError(
             "the disk is full: an image could not be built; what ran before still runs",
             details=(f"the whole log: {log}",),
