@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from rigstack.errors import HostError
@@ -19,23 +21,33 @@ def observe_files(root: Path, desired: Desired) -> Observed:
     wanted = {file.path for file in desired.edge_files}
     return Observed(
         files=texts,
-        folders=frozenset(folder.path for folder in desired.folders if (root / folder.path).is_dir()),
+        folders=frozenset(folder.path for folder in desired.folders if _is(Path.is_dir, root / folder.path)),
         keys=frozenset(key.path for key in desired.keys if _whole_key(root / key.path)),
-        password=all((root / file).is_file() for file in desired.password_files),
+        password=all(_is(Path.is_file, root / file) for file in desired.password_files),
         stale=tuple(sorted(set(_files_below(root, EDGE_CURRENT)) - wanted)),
     )
 
 
 def _whole_key(path: Path) -> bool:
-    return path.is_file() and path.with_name(path.name + ".pub").is_file()
+    return _is(Path.is_file, path) and _is(Path.is_file, path.with_name(path.name + ".pub"))
+
+
+def _is(kind: Callable[[Path], bool], path: Path) -> bool:
+    """Path.is_file or Path.is_dir, which raise where this user may not look (so does a secret of somebody else)."""
+    try:
+        return kind(path)
+    except OSError as failed:
+        raise _cannot("read", path, failed) from None
 
 
 def read_text(path: Path) -> str | None:
-    """The file's text, or None when there is none."""
+    """The file's text, or None when there is none; bytes that are no text are replaced. Raises HostError."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as failed:
+        raise _cannot("read", path, failed) from None
 
 
 def _files_below(root: Path, folder: str) -> Iterable[str]:
@@ -71,7 +83,8 @@ def write_file(path: Path, text: str, *, mode: int, owner: tuple[int, int] | Non
         give(temporary, owner)
         temporary.replace(path)
     except OSError as failed:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise _cannot("write", path, failed) from None
 
 
@@ -82,5 +95,8 @@ def give(path: Path, owner: tuple[int, int] | None) -> None:
 
 
 def _cannot(verb: str, path: Path, failed: OSError) -> HostError:
-    remedy = "free some room on that disk" if failed.errno == 28 else "check the owner and mode of that folder"
+    remedy = {
+        errno.ENOSPC: "free some room on that disk",
+        errno.EACCES: "run it as the user who made the rig, or with sudo",
+    }.get(failed.errno or 0, "check the owner and mode of that folder")
     return HostError(f"cannot {verb} {path}: {failed.strerror}", remedy=remedy)
