@@ -39,7 +39,7 @@ def flatten_requirements(path: Path, seen: tuple[Path, ...] = ()) -> str:
         raise ConfigError(f"{path} includes itself: {' -> '.join(str(p.name) for p in (*seen, path))}")
     lines = []
     for number, line in enumerate((_read(path) or "").splitlines(), 1):
-        include = re.fullmatch(r"\s*(?:-r|--requirement)[ =]\s*([^#\s]+)\s*(#.*)?", line)
+        include = re.fullmatch(r"\s*(?:-r|--requirement)(?:[ =]\s*|(?<=-r))([^#\s]+)\s*(#.*)?", line)
         if include is None:
             lines.append(line)
             continue

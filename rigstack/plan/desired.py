@@ -290,10 +290,16 @@ def _gpu_request(project: Project, host: Host) -> GpuRequest | None:
     if project.gpus == "all":
         ids: tuple[str, ...] = ("all",)
     elif isinstance(project.gpus, int):
-        ids = host.gpu.devices[: project.gpus]
+        ids = _cards(host)[: project.gpus]
     else:
         ids = tuple(project.gpus)
     return GpuRequest(kind=host.gpu.kind, ids=ids)
+
+
+def _cards(host: Host) -> tuple[str, ...]:
+    """Each card once: CDI specifications of nvidia-ctk name a card by its index and by its UUID."""
+    indices = tuple(one for one in host.gpu.devices if not one.startswith(("GPU-", "MIG-")))
+    return indices or host.gpu.devices
 
 
 def _service_specs(
@@ -343,6 +349,9 @@ def _notes(rig: Rig, host: Host) -> tuple[str, ...]:
     notes = []
     if host.gpu.kind == "none" and rig.gpu_mode != "none" and any(p.gpus not in ("none", 0) for p in rig.projects):
         notes.append(f"no GPU in the containers: {host.gpu.why}")
+    for project in rig.projects if host.gpu.kind != "none" else ():
+        if isinstance(project.gpus, int) and project.gpus > len(_cards(host)):
+            notes.append(f"{project.name} asks for {project.gpus} GPUs, and this machine has {len(_cards(host))}")
     if not host.authorized_keys:
         notes.append("nobody can log in over SSH yet: [access] authorized_keys in rig.toml is empty")
     return tuple(notes)

@@ -66,7 +66,8 @@ def test_the_overlay_of_a_rig_without_projects() -> None:
     assert list(overlay("")["services"]) == ["edge", "gateway"]
 
 
-CDI = Gpu(kind="cdi", devices=("0", "1", "2"))
+CDI = Gpu(kind="cdi", devices=("0", "1", "2", "GPU-aa00", "GPU-aa11", "GPU-aa22"))  # nvidia-ctk names each card twice
+UUIDS = Gpu(kind="cdi", devices=("GPU-aa00", "GPU-aa11"))
 NVIDIA = Gpu(kind="nvidia", devices=("0", "1", "2"))
 
 
@@ -76,6 +77,8 @@ NVIDIA = Gpu(kind="nvidia", devices=("0", "1", "2"))
         (CDI, '"all"', {"driver": "cdi", "device_ids": ["nvidia.com/gpu=all"]}),
         (CDI, "2", {"driver": "cdi", "device_ids": ["nvidia.com/gpu=0", "nvidia.com/gpu=1"]}),
         (CDI, '[2, "0:1"]', {"driver": "cdi", "device_ids": ["nvidia.com/gpu=2", "nvidia.com/gpu=0:1"]}),
+        (CDI, "5", {"driver": "cdi", "device_ids": [f"nvidia.com/gpu={n}" for n in range(3)]}),
+        (UUIDS, "1", {"driver": "cdi", "device_ids": ["nvidia.com/gpu=GPU-aa00"]}),
         (CDI, '"none"', None),
         (CDI, "0", None),
         (NVIDIA, '"all"', {"driver": "nvidia", "count": "all"}),
