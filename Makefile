@@ -10,7 +10,7 @@ RIG ?= $(shell getent passwd "$${SUDO_USER:-$$(id -un)}" | cut -d: -f6)/rig
 KEY ?=
 INIT_FLAGS := $(if $(KEY),--key "$(KEY)") $(if $(HOST),--hostname "$(HOST)")
 
-.PHONY: up test unit integration e2e lint lock bench wheel clean help
+.PHONY: up test unit integration e2e lint lock bench docs wheel clean help
 
 help: ## What there is
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,9 @@ lint: $(VENV)/.dev ## ruff, mypy, hadolint, shellcheck
 
 bench: $(VENV)/.dev ## Measure against docker compose and write docs/benchmarks.md
 	$(BIN)/python -m tests.bench
+
+docs: $(VENV)/.dev ## Write docs/reference from the code
+	$(BIN)/python docs/generate.py
 
 wheel: $(VENV)/.dev ## Build dist/*.whl
 	rm -rf dist

@@ -31,6 +31,7 @@ class LiveRig:
     def __init__(self, folder: Path, *, name: str, projects: tuple[str, ...] = ("demo",)) -> None:
         self.path = folder / "rig"
         self.name = name
+        self.password = ""
         self.key = folder / "laptop" / "id_ed25519"
         self.key.parent.mkdir(parents=True)
         subprocess.run(
@@ -94,6 +95,8 @@ class LiveRig:
         """`rigstack up` that must succeed."""
         done = self.run("up", *words)
         assert done.returncode == 0, done.stdout + done.stderr
+        if shown := re.search(r"shown once\): (\S+)", done.stderr):
+            self.password = shown.group(1)
         return done
 
     def status(self) -> dict[str, Any]:
