@@ -60,6 +60,7 @@ def init(
         question = "Public host name (empty: LAN only)"
         hostname = click.prompt(question, default="", show_default=False, err=True) if ask else ""
     chosen = _keys(keys, ask)
+    projects = _checked(projects)
     text = annotated(name=name, hostname=hostname, keys=chosen, projects=projects)
     parse_rig(text, rig_dir=root)  # the same rules as for a file written by hand; nothing is made before
     _create(place, text, projects)
@@ -67,6 +68,17 @@ def init(
     if not chosen:
         console.warn("no key may log in yet: add one to [access] authorized_keys")
     console.note("next: rigstack up")
+
+
+def _checked(projects: tuple[str, ...]) -> tuple[str, ...]:
+    from rigstack.config.schema import project_name
+
+    for project in projects:
+        try:
+            project_name(project)
+        except ValueError as wrong:
+            raise ConfigError(f"--project {project!r} is not right; expected {wrong}") from None
+    return tuple(dict.fromkeys(projects))
 
 
 def _keys(given: tuple[str, ...], ask: bool) -> tuple[str, ...]:

@@ -1,0 +1,112 @@
+"""A rig on which everything is as wanted: `up` does nothing with one request, and `status` says that it runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from fake_engine import fake_engine
+
+from rigstack import process
+from rigstack.config.load import load_rig
+from rigstack.host.facts import observe_host
+from rigstack.host.files import ensure_folder, write_file
+from rigstack.host.ssh_keys import ensure_host_key
+from rigstack.plan.desired import PASSWORD_FILES, Desired, desire
+
+
+@pytest.fixture
+def settled_rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Desired]:
+    """A rig directory as `up` leaves it, and what it is wanted to be."""
+    monkeypatch.setenv("RIGSTACK_CDI_DIR", str(tmp_path / "no-cdi"))
+    (tmp_path / "rig.toml").write_text("[rig]\nname = 'box'\n[projects.demo]\n[projects.cifar]\n")
+    (tmp_path / "code").mkdir()
+    if os.geteuid() == 0:
+        os.chown(tmp_path / "code", 1000, 1000)
+    rig = load_rig(tmp_path)
+    for folder in desire(rig, observe_host(rig)).folders:
+        ensure_folder(tmp_path / folder.path, mode=folder.mode, owner=None)
+    for name in ("gateway", "demo", "cifar"):
+        ensure_host_key(tmp_path / "state/keys" / name / "ssh_host_ed25519_key", name, owner=None)
+    desired = desire(rig, observe_host(rig))
+    for file in (*desired.files, *desired.edge_files):
+        write_file(tmp_path / file.path, file.text, mode=file.mode, owner=None)
+    for name in PASSWORD_FILES:
+        write_file(tmp_path / name, "", mode=0o600, owner=None)
+    return tmp_path, desired
+
+
+def listed(root: Path, desired: Desired, **changed: str) -> list[dict[str, object]]:
+    """The desired containers as the engine lists them; changed: service (with _ for -) -> status."""
+    return [
+        {
+            "Id": f"id-{service.name}",
+            "Image": desired.image(service.image).tag,
+            "State": "running",
+            "Status": changed.get(service.name.replace("-", "_"), "Up 3 minutes (healthy)"),
+            "Labels": {
+                "com.docker.compose.service": service.name,
+                "rigstack.rig": "box",
+                "rigstack.directory": str(root),
+                "rigstack.role": service.role,
+                "rigstack.project": service.project,
+                "rigstack.hash": service.hash,
+            },
+            "NetworkSettings": {"Networks": {f"rigstack-box_{one}": {} for one in ("front", *service.networks)}},
+        }
+        for service in desired.services
+    ]
+
+
+def rigstack(root: Path, url: str, *words: str) -> process.Completed:
+    return process.run((sys.executable, "-m", "rigstack", *words), cwd=str(root), env={"DOCKER_HOST": url})
+
+
+def test_up_does_nothing_with_one_request(settled_rig: tuple[Path, Desired]) -> None:
+    root, desired = settled_rig
+    with fake_engine(root, {"/containers/json": listed(root, desired)}) as engine:
+        done = rigstack(root, engine.url, "up")
+        assert len(engine.asked) == 1
+        assert (done.status, done.stdout) == (0, "nothing to do: everything runs as rig.toml says\n"), done.stderr
+        document = json.loads(rigstack(root, engine.url, "up", "--json").stdout)
+        assert (document["schema"], document["steps"]) == (1, [])
+        assert rigstack(root, engine.url, "up", "--dry-run").stdout == "nothing to do\n"
+
+
+def test_status_of_a_rig_that_runs(settled_rig: tuple[Path, Desired]) -> None:
+    root, desired = settled_rig
+    with fake_engine(root, {"/containers/json": listed(root, desired)}) as engine:
+        done = rigstack(root, engine.url, "status")
+        assert len(engine.asked) == 1
+        document = json.loads(rigstack(root, engine.url, "status", "--json").stdout)
+    assert done.status == 0, done.stderr
+    assert done.stdout.startswith(f"box: running   {root}\n")
+    for part in ("edge", "gateway", "SHA256:", "demo", "cifar", "/p/demo/"):
+        assert part in done.stdout
+    assert document["rig"]["state"] == "running"
+    assert "what runs is not" not in str(document["problems"])
+
+
+def test_status_of_a_rig_with_a_sick_part(settled_rig: tuple[Path, Desired]) -> None:
+    root, desired = settled_rig
+    containers = listed(root, desired, demo_notebook="Up 2 hours (unhealthy)")
+    with fake_engine(root, {"/containers/json": containers}) as engine:
+        done = rigstack(root, engine.url, "status")
+    assert done.status == 5
+    assert "! demo-notebook is unhealthy\n  rigstack logs demo-notebook" in done.stdout
+
+
+def test_a_changed_setting_is_planned_and_told(settled_rig: tuple[Path, Desired]) -> None:
+    root, desired = settled_rig
+    (root / "rig.toml").write_text("[rig]\nname = 'box'\n[projects.demo]\nmemory = '1g'\n[projects.cifar]\n")
+    have = [{"RepoTags": [image.tag for image in desired.images]}]
+    answers: dict[str, object] = {"/containers/json": listed(root, desired), "/images/json": have}
+    with fake_engine(root, answers) as engine:
+        plan = rigstack(root, engine.url, "up", "--dry-run").stdout
+        status = rigstack(root, engine.url, "status")
+    assert plan.splitlines()[1].startswith("2. start demo-workspace, demo-notebook - demo-workspace: its settings")
+    assert status.status == 0
+    assert "! what runs is not what rig.toml says" in status.stdout
