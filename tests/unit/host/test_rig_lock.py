@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import sys
 from collections.abc import Iterator
@@ -30,22 +31,26 @@ WAITS = "(root / 'ready').write_text('held'); (root / 'go').read_text()"
 STARTS = "process.run(('/bin/sh', '-c', 'echo $PPID > ready; read word < go'), cwd=str(root), keep_open=(lock,))"
 
 
+@pytest.fixture(autouse=True)
+def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rigstack.host.lock.PATIENCE", 10.0)
+
+
 @contextlib.contextmanager
 def a_holder(root: Path, body: str) -> Iterator[int]:
-    """Another process that holds the lock; yields what it wrote to `ready` as its pid."""
+    """Another process that holds the lock, once it has said so; yields its pid, and ends it and what it started."""
     for fifo in ("ready", "go"):
         os.mkfifo(root / fifo)
-    pid = process.start_daemon(
-        (sys.executable, "-c", HOLDER.format(body=body), str(root)), log=str(root / "holder.log")
-    )
-    (root / "ready").read_text()
+    ready = os.open(root / "ready", os.O_RDONLY | os.O_NONBLOCK)
+    argv = (sys.executable, "-c", HOLDER.format(body=body), str(root))
+    pid = process.start_daemon(argv, log=str(root / "holder.log"))
     try:
+        assert select.select([ready], [], [], 20)[0], (root / "holder.log").read_text()
         yield pid
     finally:
-        with contextlib.suppress(OSError):
-            handle = os.open(root / "go", os.O_WRONLY | os.O_NONBLOCK)
-            os.write(handle, b"go\n")
-            os.close(handle)
+        os.close(ready)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, 0)
 
