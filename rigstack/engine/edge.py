@@ -11,7 +11,7 @@ from rigstack.host.files import give, write_file
 from rigstack.plan.desired import File
 
 CURRENT, NEXT = "state/edge/current", "state/edge/next"
-CONFIG = "/etc/caddy/Caddyfile"
+CONFIG = "/etc/rigstack/edge/{}/Caddyfile"
 ADMIN = "unix//run/caddy/admin.sock"
 
 
@@ -38,7 +38,7 @@ def publish(root: Path, files: tuple[File, ...], *, owner: tuple[int, int], cont
 def _validate(container: str) -> None:
     status, said = run_inside(
         container,
-        ("caddy", "validate", "--config", CONFIG, "--adapter", "caddyfile"),
+        ("caddy", "validate", "--config", CONFIG.format("next"), "--adapter", "caddyfile"),
         env={"RIGSTACK_SITES": "next"},
     )
     if status:
@@ -62,7 +62,17 @@ def reload(container: str) -> None:
     """A graceful reload: open websockets stay (stream_close_delay in the site files)."""
     status, said = run_inside(
         container,
-        ("caddy", "reload", "--config", CONFIG, "--adapter", "caddyfile", "--address", ADMIN, "--force"),
+        (
+            "caddy",
+            "reload",
+            "--config",
+            CONFIG.format("current"),
+            "--adapter",
+            "caddyfile",
+            "--address",
+            ADMIN,
+            "--force",
+        ),
     )
     if status:
         raise EngineError("the edge could not reload", details=tuple(said.strip().splitlines()[-4:]))

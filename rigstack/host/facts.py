@@ -40,6 +40,7 @@ def observe_host(rig: Rig) -> Host:
         compose_digest=digest((assets / "compose.yaml").read_bytes()),
         image_sources=_image_sources(assets),
         inputs={project.name: read_project_inputs(root / "code" / project.name) for project in rig.projects},
+        caddy=_caddy_files(assets),
         ddns_password=_ddns_password(rig, root),
     )
 
@@ -146,3 +147,15 @@ def _ddns_password(rig: Rig, root: Path) -> Secret:
             f"ddns.password_file: cannot read {path}: {failed}",
             remedy=f"put the DDNS password into it: install -m 600 /dev/stdin {path}",
         ) from None
+
+
+def _caddy_files(assets: Path) -> dict[str, str]:
+    """file below caddy/ -> text."""
+    top = str(assets / "caddy")
+    files = {}
+    for parent, _, names in os.walk(top):
+        for name in names:
+            path = f"{parent}/{name}"
+            with open(path, encoding="utf-8") as handle:
+                files[path[len(top) + 1 :]] = handle.read()
+    return files

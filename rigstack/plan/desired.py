@@ -201,6 +201,7 @@ def _folders(rig: Rig) -> tuple[Folder, ...]:
     if rig.ddns:
         shared.append(Folder(path="secrets/ddns", mode=0o700, owned=True))
         shared.append(Folder(path="state/ddns", mode=0o755, owned=True))
+        shared.append(Folder(path="state/ddns-cache", mode=0o755, owned=True))
     for project in rig.projects:
         shared += [
             Folder(path=f"code/{project.name}", mode=0o755, owned=True),

@@ -33,7 +33,8 @@ class Host(Value):
     authorized_keys: public key lines, resolved from [access] authorized_keys.
     assets: folder with compose.yaml, images/, caddy/. compose_digest: of compose.yaml.
     image_sources: image -> file -> digest, for the folders of images/.
-    inputs: project -> what goes into its image. ddns_password: from [ddns] password_file.
+    caddy: file below caddy/ -> text. inputs: project -> what goes into its image.
+    ddns_password: from [ddns] password_file.
     """
 
     uid: int
@@ -49,4 +50,5 @@ class Host(Value):
     compose_digest: str
     image_sources: Mapping[str, Mapping[str, str]]
     inputs: Mapping[str, ProjectInputs]
+    caddy: Mapping[str, str]
     ddns_password: Secret

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
+
 from rigstack.config.model import Rig
 from rigstack.plan.host import Host
 
@@ -9,8 +11,12 @@ ROOT = "state/edge/current"
 
 
 def render_edge_files(rig: Rig, host: Host) -> dict[str, str]:
-    """path (relative to the rig directory) -> text, for everything below state/edge/current."""
+    """path (relative to the rig directory) -> text, for everything below state/edge/current.
+
+    caddy/ is copied there too: one folder to validate and replace, and Caddy may read it whatever the checkout's modes.
+    """
     return {
+        **{f"{ROOT}/{name}": text for name, text in host.caddy.items()},
         f"{ROOT}/global.caddy": _globals(rig, host),
         f"{ROOT}/sites.caddy": _sites(rig, host),
         f"{ROOT}/www/projects/index.html": _index(rig),
@@ -35,13 +41,15 @@ def _globals(rig: Rig, host: Host) -> str:
         lines.append(f"email {rig.tls.email}")
     if rig.tls.acme_directory:
         lines.append(f"acme_ca {rig.tls.acme_directory}")
+    if rig.access.https_port != 443:
+        lines += ["servers {", "\tprotocols h1 h2", "}"]  # HTTP/3 would be announced on a port that is not published
     lines += ["pki {", "\tca local {", f'\t\tname "rigstack {rig.name}"', "\t}", "}"]
     return "\n".join(lines) + "\n"
 
 
 def lan_names(host: Host) -> tuple[str, ...]:
     """The names under which the rig answers without anybody's DNS."""
-    names = (host.machine, f"{host.machine}.local", *host.addresses, "localhost", "127.0.0.1")
+    names = (host.machine, f"{host.machine}.local", *host.addresses, "localhost")
     return tuple(dict.fromkeys(names))
 
 
@@ -63,10 +71,26 @@ def _hostname_tls(rig: Rig) -> list[str]:
     # A year, for names with a real certificate only: on LAN names it would lock people out of other programs.
     strict = ['header Strict-Transport-Security "max-age=31536000"']
     if mode == "files":
-        return ["tls /etc/rigstack/tls/certificate.pem /etc/rigstack/tls/key.pem", *strict]
+        return [f"tls {tls_target(rig, 'certificate')} {tls_target(rig, 'key')}", *strict]
     if rig.tls.acme_ca:
-        return ["tls {", "\tca_root /etc/rigstack/tls/acme-ca.pem", "}", *strict]
+        return ["tls {", f"\tca_root {tls_target(rig, 'acme_ca')}", "}", *strict]
     return strict
+
+
+def tls_mounts(rig: Rig) -> dict[str, str]:
+    """Folders (as written in rig.toml) that the edge needs for [tls] -> where it sees them.
+
+    Folders, not files: renewals replace a file, and a mounted file would stay the old one.
+    """
+    mode = tls_mode(rig)
+    keys = ("certificate", "key") if mode == "files" else ("acme_ca",) if mode == "acme" and rig.tls.acme_ca else ()
+    return {posixpath.dirname(getattr(rig.tls, key)) or ".": f"/etc/rigstack/tls/{key}" for key in keys}
+
+
+def tls_target(rig: Rig, key: str) -> str:
+    """Where the edge sees the file that [tls] `key` names."""
+    folder, name = posixpath.split(getattr(rig.tls, key))
+    return f"{tls_mounts(rig)[folder or '.']}/{name}"
 
 
 def _block(addresses: list[str], body: list[str]) -> str:

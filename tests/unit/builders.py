@@ -37,6 +37,7 @@ def a_host(
     authorized_keys: tuple[str, ...] = (ALICE,),
     compose_digest: str = "c0ffee",
     ddns_password: str = "",
+    caddy: dict[str, str] | None = None,
 ) -> Host:
     """A machine called "box" without a GPU; files: project -> file in its build context -> text."""
     image_sources = {name: {"Dockerfile": f"sum of {name}"} for name in ("base", "project", "gateway", "edge", "ddns")}
@@ -57,6 +58,7 @@ def a_host(
         compose_digest=compose_digest,
         image_sources=image_sources,
         inputs={name: ProjectInputs(files=tuple(sorted(texts.items()))) for name, texts in inputs.items()},
+        caddy=caddy or {"Caddyfile": "the edge's policy\n"},
         ddns_password=Secret(ddns_password),
     )
 

@@ -282,7 +282,7 @@ def test_ddns_turned_on_and_off() -> None:
     off, on = a_desire(DEMO), a_desire(ddns + DEMO, ddns_password="hunter2")
     assert plan(on, settled(off)) == expected(
         """
-        1. make folders secrets/ddns, state/ddns - not there
+        1. make folders secrets/ddns, state/ddns, state/ddns-cache - not there
         2. write state/ddns/inadyn.conf - not there
         3. write secrets/ddns/ddns.conf - not there
         4. build ddns - ddns: not there
