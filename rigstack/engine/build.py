@@ -61,7 +61,11 @@ def build_images(
 
 
 def stage(staging: Path, images: tuple[Image, ...]) -> None:
-    """Writes each project image's build context: only the files that its tag is made of."""
+    """Writes each project image's build context: only the files that its tag is made of.
+
+    Their times are the present: BuildKit takes a file of the same path, size and time for the one that it
+    got the last time, and would build with the old text under the new tag.
+    """
     for image in images:
         if image.context:
             continue
@@ -72,7 +76,6 @@ def stage(staging: Path, images: tuple[Image, ...]) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
             path.chmod(0o755 if name == "postBuild" else 0o644)
-            os.utime(path, (0, 0))
 
 
 def _bake(bake: Path, no_cache: bool) -> Iterator[str]:

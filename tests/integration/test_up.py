@@ -54,6 +54,14 @@ def test_changed_requirements_rebuild_one_image_and_name_the_cause(rig: LiveRig)
     assert rig.ssh("demo", "python -c 'import six; print(six.__version__)'").stdout.strip() == "1.17.0"
 
 
+def test_a_change_that_keeps_a_files_size_reaches_the_image(rig: LiveRig) -> None:
+    """BuildKit takes a file of the same path, size and time for the one it got before; the text must win."""
+    for release in ("1.17.0", "1.16.0"):
+        (rig.code() / "requirements.txt").write_text(f"numpy\nsix=={release}\n")
+        rig.up()
+        assert rig.ssh("demo", "python -c 'import six; print(six.__version__)'").stdout.strip() == release
+
+
 def test_editing_code_changes_nothing(rig: LiveRig) -> None:
     (rig.code() / "train.py").write_text("print('hello')\n")
     assert "nothing to do" in rig.up().stdout
