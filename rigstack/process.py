@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import IO
 
 from rigstack.value import Value
 
@@ -46,26 +48,52 @@ def run(
 
     env: added to this process's own environment.
     timeout: seconds; a command that outlives it is killed and returned with status 124.
-    keep_open: file descriptors the command inherits (the rig's lock, so that it outlives a killed parent).
+    keep_open: file descriptors the command inherits (the rig's lock). Such a command also prints into files
+    instead of pipes: when this process is killed, a pipe breaks and the next line would end the command too,
+    half way through its work.
     Raises FileNotFoundError when there is no such program.
     """
-    try:
-        done = subprocess.run(
-            list(argv),
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            env={**os.environ, **env} if env else None,
-            cwd=cwd,
-            timeout=timeout,
-            pass_fds=tuple(keep_open),
-            check=False,
-        )
-    except subprocess.TimeoutExpired as late:
-        return Completed(argv=tuple(argv), status=124, stdout="", stderr=f"gave up after {late.timeout:.0f} s")
-    return Completed(argv=tuple(argv), status=done.returncode, stdout=done.stdout, stderr=done.stderr)
+    with _outputs(to_files=bool(keep_open)) as (out, err):
+        try:
+            done = subprocess.run(
+                list(argv),
+                input=stdin,
+                stdin=subprocess.DEVNULL if stdin is None else None,
+                stdout=out,
+                stderr=err,
+                text=True,
+                errors="replace",
+                env={**os.environ, **env} if env else None,
+                cwd=cwd,
+                timeout=timeout,
+                pass_fds=tuple(keep_open),
+                check=False,
+            )
+        except subprocess.TimeoutExpired as late:
+            return Completed(argv=tuple(argv), status=124, stdout="", stderr=f"gave up after {late.timeout:.0f} s")
+        stdout, stderr = _printed(out, done.stdout), _printed(err, done.stderr)
+    return Completed(argv=tuple(argv), status=done.returncode, stdout=stdout, stderr=stderr)
+
+
+@contextlib.contextmanager
+def _outputs(*, to_files: bool) -> Iterator[tuple[IO[str] | int, IO[str] | int]]:
+    if not to_files:
+        yield subprocess.PIPE, subprocess.PIPE
+        return
+    import tempfile
+
+    def file() -> IO[str]:
+        return tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
+
+    with file() as out, file() as err:
+        yield out, err
+
+
+def _printed(where: IO[str] | int, piped: str | None) -> str:
+    if isinstance(where, int):
+        return piped or ""
+    where.seek(0)
+    return where.read()
 
 
 def stream(
