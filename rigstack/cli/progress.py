@@ -40,6 +40,9 @@ class PlainReporter:
     def tell(self, words: str) -> None:
         console.note(f"    {words}")
 
+    def show(self, words: str) -> None:
+        console.note(words)
+
     def build_line(self, image: str, words: str) -> None:
         console.note(f"    {image} | {words}")
 
@@ -67,6 +70,11 @@ class LiveReporter:
 
     def tell(self, words: str) -> None:
         self.recent.append(words)
+
+    def show(self, words: str) -> None:
+        from rich.text import Text
+
+        self.screen.print(Text(words, style="bold"), soft_wrap=True)
 
     def build_line(self, image: str, words: str) -> None:
         self.builds[image] = words

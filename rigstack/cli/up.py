@@ -49,7 +49,6 @@ def up(
             console.result(plan.text())
         return
     done: list[dict[str, str]] = []
-    password = None
     with rig_lock(place.path, "up", wait=not no_wait, on_wait=console.note) as lock:
         for _ in range(ROUNDS):
             seen = survey(place, rig)
@@ -70,12 +69,7 @@ def up(
                     timeout=timeout,
                     no_cache=no_cache,
                 )
-                try:
-                    execution.run(plan)
-                finally:
-                    password = execution.password or password
-                    if execution.password is not None:
-                        console.note(f"The notebook password (shown once): {execution.password.reveal()}")
+                execution.run(plan)
             done += [{"step": str(step), "cause": step.cause} for step in plan.steps]
         else:
             raise EngineError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -34,7 +34,6 @@ from rigstack.plan.steps import (
     WaitHealthy,
     WriteFile,
 )
-from rigstack.secret import Secret
 
 PIP_INDEX_SECRET = "pip_index"
 CA_SECRET = "ca_bundle"
@@ -50,6 +49,9 @@ class Reporter(Protocol):
     def tell(self, words: str) -> None:
         """Something happened within the step."""
 
+    def show(self, words: str) -> None:
+        """Something that the person must be able to read afterwards."""
+
     def build_line(self, image: str, words: str) -> None:
         """The build of `image` says something."""
 
@@ -59,7 +61,7 @@ class Reporter(Protocol):
 
 @dataclass(kw_only=True)
 class Execution:
-    """One run of a plan. lock: the rig lock's descriptor; password: set when the plan made a first one."""
+    """One run of a plan. lock: the rig lock's descriptor. observed: kept true as containers are removed."""
 
     rig: Rig
     host: Host
@@ -69,7 +71,6 @@ class Execution:
     lock: int
     timeout: float
     no_cache: bool = False
-    password: Secret | None = field(default=None)
 
     @property
     def root(self) -> Path:
@@ -98,8 +99,9 @@ class Execution:
                 ensure_host_key(self.root / key.path, key.comment, owner=self.owner)
             case MakePassword():
                 password = new_password()
+                # Shown before it counts: a run killed in between leaves no password that nobody knows.
+                self.reporter.show(f"The notebook password (shown once): {password.reveal()}")
                 set_password(self.root, password, owner=self.owner)
-                self.password = password
             case WriteFile(file=file):
                 owner = self.owner if file.owned else None
                 write_file(self.root / file.path, file.text, mode=file.mode, owner=owner)
@@ -120,6 +122,10 @@ class Execution:
                 project = self.desired.compose_project
                 kept = {f"{project}_p-{one.name}" for one in self.rig.projects} | {f"{project}_front"}
                 containers.remove_networks(project, kept)
+                there = self.observed.containers
+                self.observed = self.observed.replace(
+                    containers={name: one for name, one in there.items() if name not in services}
+                )
             case StartServices(services=services):
                 containers.start_services(self.root, self.host.assets, services, lock=self.lock)
             case JoinNetwork(service=service, network=network):

@@ -86,6 +86,7 @@ class Service(Value):
     name: its name in compose. role: edge, gateway, ddns, workspace or notebook.
     image: the image's name (not its tag). hash: of everything that would change the container.
     networks: the project networks it must be on (the edge and the gateway join them as projects come).
+    folders: those of the rig that are mounted in it; a running container holds on to one that was deleted.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Service(Value):
     image: str
     hash: str
     networks: tuple[str, ...]
+    folders: tuple[str, ...] = ()
 
 
 class Desired(Value):
@@ -343,7 +345,20 @@ def _service(rig: Rig, host: Host, spec: ServiceSpec) -> Service:
         image=f"project-{project}" if project else spec.role,
         hash=digest(json.dumps(rendered, sort_keys=True), host.compose_digest, spec.image, environment),
         networks=spec.joins,
+        folders=_mounted(spec.role, project),
     )
+
+
+def _mounted(role: str, project: str) -> tuple[str, ...]:
+    """The folders that compose.yaml and the overlay mount in a service (a test asks the engine whether that is so)."""
+    own = (f"code/{project}", f"homes/{project}", "data")
+    return {
+        "edge": ("state/edge", "secrets/edge-auth", "secrets/edge"),
+        "gateway": ("state/ssh/gateway", "state/keys/gateway"),
+        "ddns": ("state/ddns", "secrets/ddns"),
+        "workspace": (*own, "state/ssh/workspace", f"state/keys/{project}"),
+        "notebook": (*own, "secrets/notebook"),
+    }[role]
 
 
 def _notes(rig: Rig, host: Host) -> tuple[str, ...]:

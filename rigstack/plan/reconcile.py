@@ -28,13 +28,18 @@ def reconcile(desired: Desired, observed: Observed, *, only: frozenset[str] = fr
 
     only: project names; with them, other projects' containers and images are left as they are.
     """
-    services = [s for s in desired.services if not only or not s.project or s.project in only]
-    starting = {s.name: cause for s in services if (cause := _start_cause(s, desired, observed))}
+    lost = _lost_folders(desired, observed)
+    services = [s for s in desired.services if not only or not s.project or s.project in only or s.name in lost]
+    starting = {s.name: cause for s in services if (cause := _start_cause(s, desired, observed, lost))}
     steps: list[Step] = []
+    steps += _detach(lost)
     steps += _prepare(desired, observed)
     steps += _write(desired, observed, names_images=False)
     steps += _build(desired, observed, [s for s in services if s.name in starting])
     steps += _write(desired, observed, names_images=True)
+    if not observed.password:
+        # As late as can be: it is shown once, and who sees it scroll by under a long build has lost it.
+        steps.append(MakePassword(cause="none was set"))
     steps += _publish(desired, observed)
     steps += _remove(desired, observed, only)
     if starting:
@@ -56,14 +61,35 @@ def needs_images(desired: Desired, containers: Mapping[str, Container]) -> bool:
     )
 
 
+def _lost_folders(desired: Desired, observed: Observed) -> dict[str, str]:
+    """Service -> the first folder that its running container has mounted and that is no longer there."""
+    gone = {folder.path for folder in desired.folders} - observed.folders
+    lost = {}
+    for service in desired.services:
+        container = observed.containers.get(service.name)
+        if container is not None and container.state == "running":
+            first = next((folder for folder in service.folders if folder in gone), "")
+            if first:
+                lost[service.name] = first
+    return lost
+
+
+def _detach(lost: Mapping[str, str]) -> list[Step]:
+    """Containers with a deleted folder mounted go first: they would never see the one made in its place.
+
+    Before the folders are made, since afterwards nothing would tell these containers from healthy ones.
+    """
+    if not lost:
+        return []
+    return [RemoveServices(services=tuple(lost), cause="deleted: " + ", ".join(dict.fromkeys(lost.values())))]
+
+
 def _prepare(desired: Desired, observed: Observed) -> list[Step]:
     steps: list[Step] = []
     missing = tuple(folder for folder in desired.folders if folder.path not in observed.folders)
     if missing:
         steps.append(MakeFolders(folders=missing, cause="not there"))
     steps += [MakeHostKey(key=key, cause="not there") for key in desired.keys if key.path not in observed.keys]
-    if not observed.password:
-        steps.append(MakePassword(cause="none was set"))
     return steps
 
 
@@ -82,7 +108,7 @@ def _file_cause(file: File, texts: Mapping[str, str | None]) -> str:
     return "" if there == file.text else "its content changed"
 
 
-def _start_cause(service: Service, desired: Desired, observed: Observed) -> str:
+def _start_cause(service: Service, desired: Desired, observed: Observed, lost: Mapping[str, str]) -> str:
     container = observed.containers.get(service.name)
     if container is None:
         return "not there"
@@ -91,6 +117,8 @@ def _start_cause(service: Service, desired: Desired, observed: Observed) -> str:
         if container.image != wanted.tag:
             return "image changed: " + _image_cause(wanted, observed.built_from.get(service.name))
         return "its settings changed"
+    if service.name in lost:
+        return f"{lost[service.name]} was deleted"
     if container.state != "running":
         return f"it is {container.state}"
     return ""

@@ -35,15 +35,15 @@ state/keys, state/keys/gateway, state/ssh/gateway, state/ssh/workspace, state/ed
 homes/demo, state/keys/demo - not there
         2. make host key state/keys/gateway/ssh_host_ed25519_key - not there
         3. make host key state/keys/demo/ssh_host_ed25519_key - not there
-        4. make a notebook password - none was set
-        5. write state/ssh/gateway/authorized_keys - not there
-        6. write state/ssh/workspace/authorized_keys - not there
-        7. write state/ssh/gateway/rig.json - not there
-        8. get the base system rigstack/debian:trixie - not there
-        9. build base, gateway, edge, project-demo - base: not there; gateway: not there; edge: not there; \
+        4. write state/ssh/gateway/authorized_keys - not there
+        5. write state/ssh/workspace/authorized_keys - not there
+        6. write state/ssh/gateway/rig.json - not there
+        7. get the base system rigstack/debian:trixie - not there
+        8. build base, gateway, edge, project-demo - base: not there; gateway: not there; edge: not there; \
 project-demo: not there
-        10. write state/compose.json - not there
-        11. write state/compose.env - not there
+        9. write state/compose.json - not there
+        10. write state/compose.env - not there
+        11. make a notebook password - none was set
         12. publish the edge's sites - not there
         13. start edge, gateway, demo-workspace, demo-notebook - edge: not there; gateway: not there; \
 demo-workspace: not there; demo-notebook: not there
@@ -302,6 +302,22 @@ def test_state_deleted_is_written_again_without_touching_containers() -> None:
     assert "start" not in text
     assert "publish the edge's sites - not there" in text
     assert text.count("write state/") == len(desired.files)
+
+
+def test_containers_that_hold_a_deleted_folder_are_made_anew() -> None:
+    desired = a_desire(DEMO_AND_CIFAR)
+    gone = {"state", "state/edge", "state/ssh/workspace"}
+    there = settled(desired, folders=frozenset(f.path for f in desired.folders) - gone)
+    assert plan(desired, there) == expected(
+        """
+        1. remove edge, demo-workspace, cifar-workspace - deleted: state/edge, state/ssh/workspace
+        2. make folders state, state/ssh/workspace, state/edge - not there
+        3. start edge, demo-workspace, cifar-workspace - edge: state/edge was deleted; \
+demo-workspace: state/ssh/workspace was deleted; cifar-workspace: state/ssh/workspace was deleted
+        4. wait until healthy: edge, demo-workspace, cifar-workspace - just started
+        """
+    )
+    assert plan(desired, there, "demo") == plan(desired, there)
 
 
 def test_a_lost_password_is_made_anew() -> None:
