@@ -41,7 +41,7 @@ def init(
 ) -> None:
     """Make a rig in DIRECTORY (default: ~/rig): rig.toml with every setting explained, and a first project.
 
-    Keys: without --key, the public keys in ~/.ssh are taken.
+    Keys: without --key, those in ~/.ssh/*.pub and ~/.ssh/authorized_keys are taken.
     """
     import socket
     import sys
@@ -84,16 +84,11 @@ def _checked(projects: tuple[str, ...]) -> tuple[str, ...]:
 def _keys(given: tuple[str, ...], ask: bool) -> tuple[str, ...]:
     if given:
         return given
-    found = tuple(
-        line
-        for file in sorted((Path.home() / ".ssh").glob("*.pub"))
-        for line in file.read_text(errors="replace").splitlines()[:1]
-        if line.startswith(("ssh-", "ecdsa-", "sk-"))
-    )
+    found = _present_keys()
+    for line in found:
+        console.note(f"may log in: {' '.join(line.split()[2:]) or line[:40]}")
     if not ask:
         return found
-    for line in found:
-        console.note(f"found a key of this user: {' '.join(line.split()[2:]) or line[:40]}")
     more = click.prompt(
         "Your laptop's public key, or github:NAME (empty: none besides)",
         default="",
@@ -101,6 +96,30 @@ def _keys(given: tuple[str, ...], ask: bool) -> tuple[str, ...]:
         err=True,
     )
     return (*found, more.strip()) if more.strip() else found
+
+
+def _present_keys() -> tuple[str, ...]:
+    """The person's own public keys, and those that may already log in to this account: the laptop's is among them."""
+    import os
+    import pwd
+
+    from rigstack.config.schema import key_source
+
+    try:
+        home = Path(pwd.getpwnam(os.environ["SUDO_USER"]).pw_dir)
+    except KeyError:
+        home = Path.home()
+    folder = home / ".ssh"
+    files = [*sorted(folder.glob("*.pub")), folder / "authorized_keys"]
+    lines = [line.strip() for file in files if file.is_file() for line in file.read_text(errors="replace").splitlines()]
+    found: dict[str, str] = {}
+    for line in lines:
+        try:
+            if not line.startswith(("github:", "file:")):
+                found.setdefault(line.split()[1], key_source(line))
+        except (ValueError, IndexError):
+            continue  # comments, options, other kinds of keys: not for us to judge
+    return tuple(found.values())
 
 
 def annotated(*, name: str, hostname: str, keys: tuple[str, ...], projects: tuple[str, ...]) -> str:

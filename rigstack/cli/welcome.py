@@ -30,4 +30,7 @@ def welcome(rig: Rig, host: Host) -> str:
         "  rigstack password    set the notebook password",
         "  rigstack trust       the certificate that browsers on your other machines need to trust",
     ]
+    if not host.authorized_keys:
+        lines += ["", "  Nobody can log in over SSH yet: put your laptop's public key, or github:NAME, into"]
+        lines += [f"  [access] authorized_keys of {rig.dir}/rig.toml, then `rigstack up`."]
     return "\n".join(lines)

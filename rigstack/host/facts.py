@@ -12,8 +12,9 @@ from rigstack.errors import ConfigError, HostError
 from rigstack.host.devices import observe_gpu
 from rigstack.host.project_files import read_project_inputs
 from rigstack.host.ssh_keys import public_half, resolve_authorized_keys
-from rigstack.plan.desired import digest
 from rigstack.plan.host import Host
+from rigstack.render.digest import digest
+from rigstack.render.edge import tls_files
 from rigstack.secret import Secret
 
 SYSTEM_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
@@ -41,6 +42,7 @@ def observe_host(rig: Rig) -> Host:
         image_sources=_image_sources(assets),
         inputs={project.name: read_project_inputs(root / "code" / project.name) for project in rig.projects},
         caddy=_caddy_files(assets),
+        tls={key: _tls_file(rig, root, key) for key in tls_files(rig)},
         ddns_password=_ddns_password(rig, root),
     )
 
@@ -159,3 +161,15 @@ def _caddy_files(assets: Path) -> dict[str, str]:
             with open(path, encoding="utf-8") as handle:
                 files[path[len(top) + 1 :]] = handle.read()
     return files
+
+
+def _tls_file(rig: Rig, root: Path, key: str) -> Secret:
+    """A PEM file that [tls] names; its content is copied for the edge, whose user may not read the original."""
+    path = root / Path(getattr(rig.tls, key)).expanduser()
+    try:
+        text = path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as failed:
+        raise ConfigError(f"tls.{key}: cannot read {path}: {failed}", remedy="name a PEM file that is there") from None
+    if "-----BEGIN " not in text:
+        raise ConfigError(f"tls.{key}: {path} is not a PEM file", remedy="it starts with -----BEGIN CERTIFICATE-----")
+    return Secret(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from typing import ClassVar
@@ -13,6 +12,7 @@ from rigstack.render.authorized_keys import render_gateway_keys, render_workspac
 from rigstack.render.compose import GpuRequest, ServiceSpec, render_env, render_overlay, render_service
 from rigstack.render.ddns import render_inadyn, render_inadyn_secret
 from rigstack.render.description import render_description
+from rigstack.render.digest import digest
 from rigstack.render.edge import render_edge_files
 from rigstack.value import Value
 
@@ -121,16 +121,6 @@ class Desired(Value):
         return next(image for image in self.images if image.name == name)
 
 
-def digest(*parts: str | bytes, length: int = 12) -> str:
-    """A short hash of parts, each delimited by its length so that no two lists of parts collide."""
-    total = hashlib.sha256()
-    for part in parts:
-        raw = part.encode() if isinstance(part, str) else part
-        total.update(f"{len(raw)}:".encode())
-        total.update(raw)
-    return total.hexdigest()[:length]
-
-
 def compose_project(rig: Rig) -> str:
     """The compose project's name: one per rig."""
     return f"rigstack-{rig.name}"
@@ -165,6 +155,10 @@ def desire(rig: Rig, host: Host) -> Desired:
             else []
         ),
     )
+    files += tuple(
+        File(path=f"secrets/edge-tls/{key}.pem", text=text.reveal(), mode=0o600, owned=True)
+        for key, text in sorted(host.tls.items())
+    )
     edge_files = tuple(
         File(path=path, text=text, owned=True) for path, text in sorted(render_edge_files(rig, host).items())
     )
@@ -191,6 +185,7 @@ def _folders(rig: Rig) -> tuple[Folder, ...]:
         Folder(path="secrets", mode=0o700, owned=False),
         Folder(path="secrets/edge", mode=0o700, owned=True),
         Folder(path="secrets/edge-auth", mode=0o700, owned=True),
+        Folder(path="secrets/edge-tls", mode=0o700, owned=True),
         Folder(path="secrets/notebook", mode=0o700, owned=True),
         Folder(path="state", mode=0o755, owned=False),
         Folder(path="state/keys", mode=0o755, owned=False),

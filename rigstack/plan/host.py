@@ -33,7 +33,8 @@ class Host(Value):
     authorized_keys: public key lines, resolved from [access] authorized_keys.
     assets: folder with compose.yaml, images/, caddy/. compose_digest: of compose.yaml.
     image_sources: image -> file -> digest, for the folders of images/.
-    caddy: file below caddy/ -> text. inputs: project -> what goes into its image.
+    caddy: file below caddy/ -> text.
+    tls: key of [tls] -> PEM text of the file it names. inputs: project -> what goes into its image.
     ddns_password: from [ddns] password_file.
     """
 
@@ -51,4 +52,5 @@ class Host(Value):
     image_sources: Mapping[str, Mapping[str, str]]
     inputs: Mapping[str, ProjectInputs]
     caddy: Mapping[str, str]
+    tls: Mapping[str, Secret]
     ddns_password: Secret

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import posixpath
 from collections.abc import Mapping
 from typing import Any
 
 from rigstack.config.model import Project, Rig
 from rigstack.plan.host import Host
-from rigstack.render.edge import tls_mounts
 from rigstack.value import Value
 
 CA_TARGET = "/etc/rigstack/ca/ca-certificates.crt"
@@ -87,10 +85,6 @@ def render_service(rig: Rig, host: Host, spec: ServiceSpec) -> dict[str, Any]:
     }
     if spec.project is None:
         service: dict[str, Any] = {"labels": labels}
-        if spec.role == "edge" and (mounts := tls_mounts(rig)):
-            service["volumes"] = [
-                _bind(posixpath.join(rig.dir, folder), target, read_only=True) for folder, target in mounts.items()
-            ]
         if spec.joins:
             service["networks"] = {"front": {}, **{network: {} for network in spec.joins}}
         return service

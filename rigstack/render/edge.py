@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import posixpath
-
 from rigstack.config.model import Rig
 from rigstack.plan.host import Host
+from rigstack.render.digest import digest
 
 ROOT = "state/edge/current"
 
@@ -61,6 +60,8 @@ def _sites(rig: Rig, host: Host) -> str:
     blocks.append(_block(names, ["tls internal", "import rig"]))
     if rig.hostname:
         blocks.append(_block([f"https://{rig.hostname}"], [*_hostname_tls(rig), "import rig"]))
+    # A renewed certificate changes this line, and so makes the edge reload.
+    blocks += [f"# {key}: {digest(host.tls[key].reveal())}\n" for key in tls_files(rig)]
     return "\n".join(blocks)
 
 
@@ -71,26 +72,21 @@ def _hostname_tls(rig: Rig) -> list[str]:
     # A year, for names with a real certificate only: on LAN names it would lock people out of other programs.
     strict = ['header Strict-Transport-Security "max-age=31536000"']
     if mode == "files":
-        return [f"tls {tls_target(rig, 'certificate')} {tls_target(rig, 'key')}", *strict]
+        return [f"tls {_tls_target('certificate')} {_tls_target('key')}", *strict]
     if rig.tls.acme_ca:
-        return ["tls {", f"\tca_root {tls_target(rig, 'acme_ca')}", "}", *strict]
+        return ["tls {", f"\tca_root {_tls_target('acme_ca')}", "}", *strict]
     return strict
 
 
-def tls_mounts(rig: Rig) -> dict[str, str]:
-    """Folders (as written in rig.toml) that the edge needs for [tls] -> where it sees them.
-
-    Folders, not files: renewals replace a file, and a mounted file would stay the old one.
-    """
+def tls_files(rig: Rig) -> tuple[str, ...]:
+    """The keys of [tls] that name files which the edge needs, given the mode."""
     mode = tls_mode(rig)
-    keys = ("certificate", "key") if mode == "files" else ("acme_ca",) if mode == "acme" and rig.tls.acme_ca else ()
-    return {posixpath.dirname(getattr(rig.tls, key)) or ".": f"/etc/rigstack/tls/{key}" for key in keys}
+    return ("certificate", "key") if mode == "files" else ("acme_ca",) if mode == "acme" and rig.tls.acme_ca else ()
 
 
-def tls_target(rig: Rig, key: str) -> str:
-    """Where the edge sees the file that [tls] `key` names."""
-    folder, name = posixpath.split(getattr(rig.tls, key))
-    return f"{tls_mounts(rig)[folder or '.']}/{name}"
+def _tls_target(key: str) -> str:
+    """Where the edge sees the copy of the file that [tls] `key` names."""
+    return f"/etc/rigstack/tls/{key}.pem"
 
 
 def _block(addresses: list[str], body: list[str]) -> str:

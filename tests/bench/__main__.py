@@ -117,8 +117,8 @@ def page(rows: list[tuple[str, str, Pair, float]], first: dict[str, float], devc
         "# Measurements",
         "",
         f"Written by `make bench` on {os.cpu_count()} cores, Python {platform.python_version()}, engine "
-        f"{docker('version', '--format={{.Server.Version}}')}. Each pair runs in turn, A B A B; the ratio is the median",
-        "of the ratios run by run. Ratios carry over to other machines, milliseconds do not.",
+        f"{docker('version', '--format={{.Server.Version}}')}. Each pair runs in turn, A B A B;",
+        "the ratio is the median of the ratios run by run. Ratios carry over to other machines, milliseconds do not.",
         "",
         "| rigstack | against | ours, ms | theirs, ms | ratio | goal | runs |",
         "| --- | --- | --- | --- | --- | --- | --- |",

@@ -10,6 +10,7 @@ from rigstack.config.model import Rig
 from rigstack.plan.desired import Desired, Service, desire
 from rigstack.plan.host import Gpu, Host, ProjectInputs
 from rigstack.plan.observed import Container, Observed
+from rigstack.render.edge import tls_files
 from rigstack.secret import Secret
 
 ALICE = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAliceAliceAliceAliceAliceAliceAliceAliceAl alice@laptop"
@@ -59,6 +60,7 @@ def a_host(
         image_sources=image_sources,
         inputs={name: ProjectInputs(files=tuple(sorted(texts.items()))) for name, texts in inputs.items()},
         caddy=caddy or {"Caddyfile": "the edge's policy\n"},
+        tls={key: Secret(f"PEM of {key}") for key in tls_files(rig)},
         ddns_password=Secret(ddns_password),
     )
 

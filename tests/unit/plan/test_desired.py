@@ -7,8 +7,9 @@ from builders import ALICE, BOB, DEMO, DEMO_AND_CIFAR, a_desire, a_host, a_rig
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rigstack.plan.desired import Desired, desire, digest
+from rigstack.plan.desired import Desired, desire
 from rigstack.plan.host import Gpu
+from rigstack.render.digest import digest
 
 CDI = Gpu(kind="cdi", devices=("0", "1"))
 
@@ -154,6 +155,12 @@ def test_secrets_are_private_and_hidden() -> None:
     folders = {f.path: f.mode for f in desired.folders if f.path.startswith(("secrets", "state/keys/", "homes/"))}
     assert set(folders.values()) == {0o700}
     assert "hunter2" not in repr(desired)
+    files = a_desire("[tls]\nmode = 'files'\ncertificate = 'c.pem'\nkey = 'k.pem'")
+    assert {f.path: f.mode for f in files.files if f.path.startswith("secrets/")} == {
+        "secrets/edge-tls/certificate.pem": 0o600,
+        "secrets/edge-tls/key.pem": 0o600,
+    }
+    assert "PEM of key" not in repr(files)
     assert "hunter2" not in repr(a_host(a_rig(DEMO), ddns_password="hunter2"))
 
 

@@ -133,13 +133,3 @@ def test_projects_do_not_share_a_network() -> None:
     assert networks["edge"] == networks["gateway"] == {"front", "p-a", "p-b"}
     assert networks["a-workspace"] == networks["a-notebook"] == {"p-a"}
     assert networks["b-workspace"] == networks["b-notebook"] == {"p-b"}
-
-
-def test_the_edge_sees_the_folders_of_certificates_read_only() -> None:
-    files = "[tls]\nmode = 'files'\ncertificate = '/etc/le/live/rig/fullchain.pem'\nkey = 'secrets/tls/key.pem'"
-    volumes = overlay(files)["services"]["edge"]["volumes"]
-    assert {(one["source"], one["target"], one["read_only"]) for one in volumes} == {
-        ("/etc/le/live/rig", "/etc/rigstack/tls/certificate", True),
-        ("/rig/secrets/tls", "/etc/rigstack/tls/key", True),
-    }
-    assert "volumes" not in overlay("")["services"]["edge"]
