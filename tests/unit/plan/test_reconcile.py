@@ -30,9 +30,9 @@ def test_first_bring_up() -> None:
     desired = a_desire(DEMO)
     assert plan(desired, Observed(images=frozenset())) == expected(
         """
-        1. make folders code, data, homes, secrets, secrets/edge, secrets/edge-auth, secrets/edge-tls, secrets/notebook, \
-state, state/keys, state/keys/gateway, state/ssh/gateway, state/ssh/workspace, state/edge, state/logs, code/demo, \
-homes/demo, state/keys/demo - not there
+        1. make folders code, data, homes, secrets, secrets/edge, secrets/edge-auth, secrets/edge-tls, \
+secrets/notebook, state, state/keys, state/keys/gateway, state/ssh/gateway, state/ssh/workspace, state/edge, \
+state/logs, code/demo, homes/demo, state/keys/demo - not there
         2. make host key state/keys/gateway/ssh_host_ed25519_key - not there
         3. make host key state/keys/demo/ssh_host_ed25519_key - not there
         4. write state/ssh/gateway/authorized_keys - not there
