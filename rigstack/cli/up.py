@@ -10,6 +10,7 @@ from rigstack.cli import console
 from rigstack.cli.rig import known_projects, rig_of, survey
 from rigstack.errors import EngineError
 from rigstack.host.lock import rig_lock
+from rigstack.plan.gpus import check_gpus
 from rigstack.plan.reconcile import reconcile
 
 ROUNDS = 4  # a rig that is not settled after this many never will be
@@ -41,6 +42,7 @@ def up(
     only = known_projects(rig, projects)
     if dry_run:
         seen = survey(place, rig)
+        check_gpus(rig, seen.host, only)
         plan = reconcile(seen.desired, seen.observed, only=only)
         if as_json:
             steps = [{"step": str(step), "cause": step.cause} for step in plan.steps]
@@ -52,6 +54,7 @@ def up(
     with rig_lock(place.path, "up", wait=not no_wait, on_wait=console.note) as lock:
         for _ in range(ROUNDS):
             seen = survey(place, rig)
+            check_gpus(rig, seen.host, only)
             plan = reconcile(seen.desired, seen.observed, only=only)
             if not plan:
                 break
