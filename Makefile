@@ -65,7 +65,8 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "rigstack needs Python 3.11 or newer: make up PYTHON=/path/to/python3" >&2; exit 3; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
-		{ apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get install -qy python3-venv ca-certificates; } >&2
+		{ echo "installing python3-venv" >&2; apt-get -qq update && DEBIAN_FRONTEND=noninteractive \
+			apt-get -qqy install python3-venv ca-certificates > /dev/null; }
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(BIN)/python requirements.lock pyproject.toml

@@ -30,7 +30,7 @@ PLUGIN_DIRS = (
 PREFIXES = "opt/rigstack/engine"
 _SBIN = ("usr/local/sbin", "usr/sbin", "sbin")
 # Programs the engine or the image builder needs, whoever packages them.
-_TOOLS = ("apt-get", "systemctl", "service", "iptables", "runc", "mmdebstrap", "apparmor_parser", "ps")
+_TOOLS = ("apt-get", "systemctl", "service", "iptables", "runc", "mmdebstrap", "apparmor_parser", "ps", "ssh-keygen")
 
 
 class Distribution(Value):

@@ -45,6 +45,7 @@ _UBUNTU_PACKAGES = {
 _TOOL_PACKAGES = {
     "iptables": ("iptables",),
     "ps": ("procps",),
+    "ssh-keygen": ("openssh-client",),
     "mmdebstrap": ("mmdebstrap", "gpg", "debian-archive-keyring"),
 }
 
@@ -151,6 +152,8 @@ def _plan_engine(machine: Machine, options: SetupOptions) -> tuple[Step, ...]:
     elif silent and "apt-get" in machine.tools:
         # It may be silent because it lacks them, after a set-up that was broken off.
         steps += _tool_steps(machine, own_runc=_from_prefix(machine, steps))
+    elif "ssh-keygen" not in machine.tools and "apt-get" in machine.tools:
+        steps.append(InstallPackages(packages=_TOOL_PACKAGES["ssh-keygen"], cause="it makes the rig's SSH host keys"))
     if silent:
         cause = f"nothing answers at {machine.socket}"
         if machine.init == "systemd" and _from_prefix(machine, steps):

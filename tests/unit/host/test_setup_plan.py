@@ -53,7 +53,7 @@ READY = BARE.replace(
     compose=Plugin(path="/usr/libexec/docker/cli-plugins/docker-compose", version="2.40.3"),
     buildx=Plugin(path="/usr/libexec/docker/cli-plugins/docker-buildx", version="0.29.1"),
     docker_group=True,
-    tools=frozenset({"apt-get", "runc", "iptables", "ps", "mmdebstrap"}),
+    tools=frozenset({"apt-get", "runc", "iptables", "ps", "ssh-keygen", "mmdebstrap"}),
 )
 
 
@@ -65,7 +65,7 @@ def test_bare_debian_12_gets_a_newer_debians_engine_in_a_prefix() -> None:
     assert text(BARE) == [
         "1. write /etc/docker/daemon.json (live-restore, log rotation, CDI)",
         "   because a new engine keeps no log limit and stops containers with itself",
-        "2. apt-get install runc iptables procps mmdebstrap gpg debian-archive-keyring",
+        "2. apt-get install runc iptables procps openssh-client mmdebstrap gpg debian-archive-keyring",
         "   because the engine and image builds use them",
         "3. unpack Debian unstable or trixie's Docker packages below /opt/rigstack/engine",
         "   because no engine, client, compose, buildx here,"
@@ -109,7 +109,7 @@ def test_a_broken_off_debian_12_set_up_is_completed() -> None:
 def test_newer_distributions_use_their_own_packages(system: Distribution, packages: str) -> None:
     steps = text(BARE.replace(distribution=system, init="systemd"))
     assert steps[2:] == [
-        f"2. apt-get install {packages} iptables procps mmdebstrap gpg debian-archive-keyring",
+        f"2. apt-get install {packages} iptables procps openssh-client mmdebstrap gpg debian-archive-keyring",
         "   because no engine, client, compose, buildx here",
         "3. start the engine: systemctl enable --now docker",
         "   because nothing answers at /var/run/docker.sock",
@@ -148,7 +148,7 @@ def test_a_stopped_engine_is_started_and_nothing_else() -> None:
 def test_a_silent_engine_gets_the_programs_it_may_be_silent_for() -> None:
     silent = READY.replace(engine=EngineSilent(reason="Connection refused"), tools=frozenset({"apt-get", "ps"}))
     assert text(silent)[:2] == [
-        "1. apt-get install iptables mmdebstrap gpg debian-archive-keyring",
+        "1. apt-get install iptables openssh-client mmdebstrap gpg debian-archive-keyring",
         "   because the engine and image builds use them",
     ]
     prefix = "/opt/rigstack/engine/28.5.2"
@@ -321,3 +321,10 @@ def test_only_root_with_a_yes_may_set_up() -> None:
     with pytest.raises(ConsentError):
         ensure_allowed(plan, BARE, lambda _: False)
     ensure_allowed(plan, BARE, lambda _: True)
+
+
+def test_an_engine_without_ssh_keygen_gets_only_that() -> None:
+    assert text(READY.replace(tools=READY.tools - {"ssh-keygen"})) == [
+        "1. apt-get install openssh-client",
+        "   because it makes the rig's SSH host keys",
+    ]
