@@ -127,7 +127,8 @@ def _image_sources(assets: Path) -> dict[str, dict[str, str]]:
         folder = f"{top}/{image}"
         files = {}
         for parent, folders, names in os.walk(folder):
-            folders.sort()
+            # pip compiles the .py files in an installed wheel; .dockerignore keeps that out of the images as well.
+            folders[:] = sorted(name for name in folders if name != "__pycache__")
             for name in sorted(names):
                 path = f"{parent}/{name}"
                 with open(path, "rb") as handle:
