@@ -28,7 +28,10 @@ def free_port() -> int:
 class LiveRig:
     """One rig directory with a key of its own; `up()` and the rest run the real command in a process of its own."""
 
-    def __init__(self, folder: Path, *, name: str, projects: tuple[str, ...] = ("demo",)) -> None:
+    def __init__(
+        self, folder: Path, *, name: str, projects: tuple[str, ...] = ("demo",), program: tuple[str, ...] = RIGSTACK
+    ) -> None:
+        self.program = program
         self.path = folder / "rig"
         self.name = name
         self.password = ""
@@ -70,7 +73,7 @@ class LiveRig:
     def run(self, *words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """rigstack with these words, to its end."""
         return subprocess.run(
-            [*RIGSTACK, *self._rig_words(words), *words],
+            [*self.program, *self._rig_words(words), *words],
             capture_output=True,
             text=True,
             timeout=PATIENCE,
@@ -81,7 +84,7 @@ class LiveRig:
     def start(self, *words: str) -> subprocess.Popen[str]:
         """rigstack with these words, running."""
         return subprocess.Popen(
-            [*RIGSTACK, *self._rig_words(words), *words],
+            [*self.program, *self._rig_words(words), *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
