@@ -94,12 +94,16 @@ def lan_addresses() -> tuple[str, ...]:
 
 
 def has_ipv6() -> bool:
-    """Whether this machine has an IPv6 address besides the loopback's."""
+    """Whether the kernel speaks IPv6: then its loopback has ::1.
+
+    Not whether there is an address now: addresses come and go, and changing this remakes the network that the edge
+    and the gateway are on.
+    """
     try:
         lines = Path("/proc/net/if_inet6").read_text().splitlines()
     except OSError:
         return False
-    return any(line.split()[-1] != "lo" for line in lines)
+    return any(line.split()[-1] == "lo" for line in lines)
 
 
 def _ca_bundle(rig: Rig, root: Path) -> str:

@@ -225,3 +225,11 @@ def test_an_image_s_sources_count_bytes_names_and_the_executable_bit(tmp_path: P
     assert executable != before
     (folder / "health").write_text("y")
     assert facts._image_sources(tmp_path) != executable
+
+
+def test_ipv6_is_what_the_kernel_speaks_not_whether_there_is_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    loopback = "00000000000000000000000000000001 01 80 10 80       lo\n"
+    monkeypatch.setattr(facts.Path, "read_text", lambda _: loopback)
+    assert facts.has_ipv6()
+    monkeypatch.setattr(facts.Path, "read_text", lambda _: "")
+    assert not facts.has_ipv6()

@@ -153,7 +153,7 @@ def test_a_silent_engine_gets_the_programs_it_may_be_silent_for() -> None:
     ]
     prefix = "/opt/rigstack/engine/28.5.2"
     unpacked = silent.replace(prefixes=(prefix,), daemon=f"{prefix}/usr/sbin/dockerd")
-    assert text(unpacked)[0] == "1. apt-get install runc iptables mmdebstrap gpg debian-archive-keyring"
+    assert text(unpacked)[0] == "1. apt-get install runc iptables openssh-client mmdebstrap gpg debian-archive-keyring"
     assert len(text(silent.replace(tools=frozenset()))) == 2
 
 
