@@ -9,6 +9,7 @@ import click
 from rigstack.cli import console
 from rigstack.cli.rig import rig_of, survey
 from rigstack.host.certificate import observe_certificate
+from rigstack.host.ddns import told_address
 from rigstack.host.ssh_keys import fingerprint
 from rigstack.plan.reconcile import reconcile
 from rigstack.plan.status import Status, assess
@@ -32,6 +33,7 @@ def status(context: click.Context, as_json: bool) -> None:
         fingerprint=fingerprint(seen.host.host_keys.get("gateway", "")),
         certificate={"mode": tls_mode(rig), "expires": observe_certificate(place.path, rig, seen.host)},
         changed=bool(reconcile(seen.desired, seen.observed)),
+        told_address=told_address(place.path, rig.ddns.hostname) if rig.ddns else "",
     )
     if as_json:
         console.result_json(report.document)
@@ -48,7 +50,7 @@ def _page(report: Status) -> str:
     rows = [
         ["edge", _word(edge["state"]), f"{edge['url']}  (TLS {edge['tls']['mode']}{until})"],
         ["gateway", _word(gateway["state"]), f"port {gateway['port']}  {gateway['fingerprint']}"],
-        ["ddns", _word(ddns["state"]), ddns["hostname"]],
+        ["ddns", _word(ddns["state"]), f"{ddns['hostname']}  {ddns['address']}".strip()],
     ]
     lines = [f"{console.paint(rig['name'], 'bold')}: {_word(rig['state'])}   {rig['directory']}", ""]
     lines.append(console.table(["SERVICE", "STATE", "WHERE"], rows))

@@ -348,9 +348,9 @@ def _mounted(role: str, project: str) -> tuple[str, ...]:
     """The folders that compose.yaml and the overlay mount in a service (a test asks the engine whether that is so)."""
     own = (f"code/{project}", f"homes/{project}", "data")
     return {
-        "edge": ("state/edge", "secrets/edge-auth", "secrets/edge"),
+        "edge": ("state/edge", "secrets/edge-auth", "secrets/edge-tls", "secrets/edge"),
         "gateway": ("state/ssh/gateway", "state/keys/gateway"),
-        "ddns": ("state/ddns", "secrets/ddns"),
+        "ddns": ("state/ddns", "secrets/ddns", "state/ddns-cache"),
         "workspace": (*own, "state/ssh/workspace", f"state/keys/{project}"),
         "notebook": (*own, "secrets/notebook"),
     }[role]

@@ -41,12 +41,19 @@ def edge_url(rig: Rig, host: Host) -> str:
 
 
 def assess(
-    rig: Rig, host: Host, observed: Observed, *, fingerprint: str, certificate: dict[str, str], changed: bool
+    rig: Rig,
+    host: Host,
+    observed: Observed,
+    *,
+    fingerprint: str,
+    certificate: dict[str, str],
+    changed: bool,
+    told_address: str = "",
 ) -> Status:
     """The state of the rig as one document.
 
     fingerprint: of the gateway's host key. certificate: {mode, expires} of the edge.
-    changed: whether `up` would do something.
+    changed: whether `up` would do something. told_address: what the DDNS provider was told last.
     """
     containers = observed.containers
     url = edge_url(rig, host)
@@ -88,7 +95,7 @@ def assess(
         "ddns": {
             "state": words.get("ddns", "off"),
             "hostname": rig.ddns.hostname if rig.ddns else "",
-            "address": "",
+            "address": told_address,
             "public_address": "",
         },
         "projects": [
