@@ -29,6 +29,14 @@ def result(text: str = "") -> None:
     print(text)
 
 
+def redraw(page: str) -> None:
+    """A page in the place of the last one; where stdout is no terminal, below it."""
+    if sys.stdout.isatty():
+        print("\x1b[H\x1b[2J" + page, flush=True)
+    else:
+        print(page + "\n", flush=True)
+
+
 def result_json(document: Mapping[str, object]) -> None:
     """The `--json` answer: one object with its schema number first."""
     import json
