@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import secrets
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -13,22 +14,25 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 PACKAGE = "rigstack-fake-package"
 MODULE = "rigstack_fake_package"
-WHEEL = f"{MODULE}-1.0-py3-none-any.whl"
 
 
 class FakeIndex:
-    """`served` are the paths that were given to who knew the password, `refused` those asked for without."""
+    """`served` are the paths that were given to who knew the password, `refused` those asked for without.
+
+    Its package has another version each time, so that no cache of an earlier test has it.
+    """
 
     def __init__(self, username: str, password: str) -> None:
         self.username, self.password = username, password
         self.served: list[str] = []
         self.refused: list[str] = []
         self.port = 0
-        wheel = made_up_wheel()
-        link = f'<a href="/{WHEEL}#sha256={hashlib.sha256(wheel).hexdigest()}">{WHEEL}</a>'
+        self.version = f"1.{secrets.randbelow(10**9)}"
+        wheel, file = made_up_wheel(self.version), f"{MODULE}-{self.version}-py3-none-any.whl"
+        link = f'<a href="/{file}#sha256={hashlib.sha256(wheel).hexdigest()}">{file}</a>'
         self.pages = {
             f"/simple/{PACKAGE}/": ("text/html", f"<!doctype html><html><body>{link}</body></html>".encode()),
-            f"/{WHEEL}": ("application/octet-stream", wheel),
+            f"/{file}": ("application/octet-stream", wheel),
         }
 
     def url(self, host: str) -> str:
@@ -38,11 +42,11 @@ class FakeIndex:
         return authorization == "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
 
 
-def made_up_wheel() -> bytes:
-    info = f"{MODULE}-1.0.dist-info"
+def made_up_wheel(version: str) -> bytes:
+    info = f"{MODULE}-{version}.dist-info"
     files = {
         f"{MODULE}.py": "ORIGIN = 'the fake index'\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {PACKAGE}\nVersion: 1.0\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {PACKAGE}\nVersion: {version}\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     files[f"{info}/RECORD"] = "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"])

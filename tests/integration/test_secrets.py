@@ -96,7 +96,7 @@ def kept(make_rig: MakeRig) -> Iterator[SecretRig]:
         given.secrets["notebook password"] = first.stderr.partition("shown once): ")[2].split()[0]
 
         rig.set("pip_index_file", '"secrets/pip-index"')
-        (rig.code() / "requirements.txt").write_text(f"{PACKAGE}==1.0\n")
+        (rig.code() / "requirements.txt").write_text(f"{PACKAGE}=={index.version}\n")
         with given.processes:
             second = given.run("up")
         assert second.returncode == 0, second.stderr
@@ -186,14 +186,14 @@ def test_not_in_state(kept: SecretRig) -> None:
 
 
 def test_not_in_what_rigstack_prints(kept: SecretRig) -> None:
-    (kept.rig.code() / "requirements.txt").write_text(f"{PACKAGE}==1.0\nno-such-package-of-rigstack\n")
+    (kept.rig.code() / "requirements.txt").write_text(f"{PACKAGE}=={kept.index.version}\nno-such-package-of-rigstack\n")
     try:
         planned = kept.run("up", "--dry-run")
         assert "build" in planned.stdout
         failed = kept.run("up")
         assert failed.returncode == 7, failed.stderr
     finally:
-        (kept.rig.code() / "requirements.txt").write_text(f"{PACKAGE}==1.0\n")
+        (kept.rig.code() / "requirements.txt").write_text(f"{PACKAGE}=={kept.index.version}\n")
     for words in (("up",), ("status",), ("status", "--json"), ("up", "--dry-run", "--json"), ("logs",)):
         kept.run(*words)
     kept.run("compose", "--", "config")
