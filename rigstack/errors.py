@@ -79,6 +79,24 @@ class ConsentError(RigstackError):
     exit_code = 8
 
 
+class TrustError(RigstackError):
+    """The machine that answers does not prove to be the rig: its host key is not the pinned one."""
+
+    exit_code = 9
+
+
+class ReachError(RigstackError):
+    """The rig, or a project on it, cannot be reached from this machine."""
+
+    exit_code = 10
+
+
+class AccessError(RigstackError):
+    """The rig was reached and does not know this machine's key."""
+
+    exit_code = 11
+
+
 def all_errors() -> tuple[type[RigstackError], ...]:
     """Every error class with an exit code of its own, for the docs and their test."""
     return tuple(sorted(RigstackError.__subclasses__(), key=lambda error: error.exit_code))

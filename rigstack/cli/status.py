@@ -10,7 +10,7 @@ from rigstack.cli import console
 from rigstack.cli.rig import rig_of, survey
 from rigstack.host.certificate import observe_certificate
 from rigstack.host.ddns import told_address
-from rigstack.host.ssh_keys import fingerprint
+from rigstack.plan.fingerprint import fingerprint
 from rigstack.plan.reconcile import reconcile
 from rigstack.plan.status import Status, assess
 from rigstack.render.edge import tls_mode

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rigstack.cli.console import paint
 from rigstack.config.model import Rig
-from rigstack.host.ssh_keys import fingerprint
+from rigstack.plan.fingerprint import fingerprint
 from rigstack.plan.host import Host
 from rigstack.plan.status import edge_url
 
@@ -20,10 +20,14 @@ def welcome(rig: Rig, host: Host) -> str:
             f"    shell     ssh -J jump@{where}:{rig.access.ssh_port} dev@{project.name}",
             f"    notebook  {url}p/{project.name}/",
         ]
+    port = "" if rig.access.ssh_port == 22222 else f":{rig.access.ssh_port}"
+    shown = fingerprint(host.host_keys.get("gateway", ""))
     lines += [
         "",
-        "  The first connection asks you to compare these fingerprints:",
-        f"    gateway   {fingerprint(host.host_keys.get('gateway', ''))}",
+        f"  On the laptop: rigstack connect {where}{port} --fingerprint {shown}",
+        "",
+        "  With nothing but ssh, the first connection asks you to compare these fingerprints:",
+        f"    gateway   {shown}",
         *(f"    {project.name:<9} {fingerprint(host.host_keys.get(project.name, ''))}" for project in rig.projects),
         "",
         "  rigstack status      what works and what does not",

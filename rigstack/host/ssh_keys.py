@@ -46,18 +46,6 @@ def _keygen(argv: tuple[str, ...]) -> str:
     return done.stdout
 
 
-def fingerprint(public_line: str) -> str:
-    """SHA256:... of a public key line, as ssh shows it (RFC 4253 blob, base64 without padding); "" for ""."""
-    import base64
-    import hashlib
-
-    fields = public_line.split()
-    if len(fields) < 2:
-        return ""
-    blob = base64.b64decode(fields[1])
-    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
-
-
 def public_half(path: Path) -> str:
     """ "type base64" of the host key at `path`, without its comment; "" when there is none yet."""
     text = read_text(path.with_name(path.name + ".pub"))

@@ -86,6 +86,12 @@ def test_host_and_engine_know_no_command_line() -> None:
         assert not {one for one in reach_of(module) if starts_with(one, "rigstack.cli", "click", "rich")}, module
 
 
+def test_the_laptop_knows_no_engine_and_no_gpu_host() -> None:
+    for module in (one for one in MODULES if starts_with(one, "rigstack.laptop")):
+        reached = reach_of(module)
+        assert not {one for one in reached if starts_with(one, "rigstack.engine", "rigstack.host", "docker")}, module
+
+
 def test_only_process_starts_processes() -> None:
     assert {module for module in MODULES if "subprocess" in imports_of(module)} == {"rigstack.process"}
     starters = {"system", "popen", "fork", "execv", "execvp", "execve", "execvpe", "posix_spawn", "spawnv"}
@@ -141,6 +147,9 @@ def test_exit_codes_are_distinct() -> None:
         "LockedError": 6,
         "BuildError": 7,
         "ConsentError": 8,
+        "TrustError": 9,
+        "ReachError": 10,
+        "AccessError": 11,
     }
     assert {kind.__module__ for kind in kinds} == {"rigstack.errors"}
 

@@ -16,8 +16,9 @@ from rigstack import process
 from rigstack.errors import ConfigError, HostError
 from rigstack.host.certificate import not_after, observe_certificate
 from rigstack.host.password import new_password, set_password
-from rigstack.host.ssh_keys import ensure_host_key, fingerprint, keygen_argv, public_half, resolve_authorized_keys
+from rigstack.host.ssh_keys import ensure_host_key, keygen_argv, public_half, resolve_authorized_keys
 from rigstack.plan.desired import PASSWORD_FILES
+from rigstack.plan.fingerprint import fingerprint
 from rigstack.secret import Secret
 
 NAME = "ssh_host_ed25519_key"
