@@ -1,0 +1,148 @@
+"""`rigstack key`: who may log in, changed on the host and in force at the next login, with nothing restarted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rigstack.cli import console
+from rigstack.cli.rig import rig_of
+from rigstack.config.edit import with_key, without_key
+from rigstack.config.load import load_rig, parse_rig
+from rigstack.config.model import Rig
+from rigstack.config.rigdir import RigDir
+from rigstack.config.schema import key_source
+from rigstack.errors import ConfigError, ConsentError
+from rigstack.host.files import write_file
+from rigstack.host.lock import rig_lock
+from rigstack.host.ssh_keys import resolve_authorized_keys
+from rigstack.plan.fingerprint import fingerprint
+from rigstack.render.authorized_keys import render_gateway_keys, render_workspace_keys
+
+
+@click.group()
+def key() -> None:
+    """Say who may log in over SSH: add, list or remove public keys; in force at once, nothing is restarted."""
+
+
+@key.command("add")
+@click.argument("words", nargs=-1, required=True, metavar="KEY")
+@click.option("-n", "--dry-run", is_flag=True, help="Check the key, say what it is, and change nothing.")
+@click.pass_context
+def add(context: click.Context, words: tuple[str, ...], dry_run: bool) -> None:
+    """Let KEY log in: a public key line, a .pub file, or github:NAME. `rigstack connect` prints the line."""
+    place, _ = rig_of(context)
+    entry = _entry(" ".join(words).strip())
+    if dry_run:
+        known = with_key(_source(place), entry) == _source(place)
+        console.result(f"{'may log in already' if known else 'would let in'}: {_shown(entry)}")
+        return
+    with rig_lock(place.path, "key add", on_wait=console.note):
+        source = _source(place)
+        changed = with_key(source, entry)
+        if changed != source:
+            _write(place, changed)
+        _apply(place)
+    console.result(f"{'may log in now' if changed != source else 'may log in already'}: {_shown(entry)}")
+
+
+@key.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object with the entries and the keys they come to.")
+@click.pass_context
+def list_(context: click.Context, as_json: bool) -> None:
+    """Show who may log in: each entry of [access] authorized_keys and the keys it comes to."""
+    place, rig = rig_of(context)
+    found = {entry: resolve_authorized_keys(place.path, (entry,)) for entry in rig.access.authorized_keys}
+    if as_json:
+        entries = [
+            {"entry": entry, "keys": [{"key": one, "fingerprint": fingerprint(one)} for one in keys]}
+            for entry, keys in found.items()
+        ]
+        console.result_json({"keys": entries})
+        return
+    rows = [
+        [fingerprint(one), " ".join(one.split()[2:]), "" if one == entry else entry]
+        for entry, keys in found.items()
+        for one in keys
+    ]
+    console.result(console.table(["FINGERPRINT", "COMMENT", "FROM"], rows) if rows else "nobody may log in")
+
+
+@key.command("remove")
+@click.argument("words", nargs=-1, required=True, metavar="KEY")
+@click.option("-y", "--yes", is_flag=True, help="Also when it is the last one: then nobody can log in over SSH.")
+@click.option("-n", "--dry-run", is_flag=True, help="Say what would be removed, and change nothing.")
+@click.pass_context
+def remove(context: click.Context, words: tuple[str, ...], yes: bool, dry_run: bool) -> None:
+    """Let KEY log in no more: its fingerprint, its comment, its line, or the entry as `rigstack key list` shows it.
+
+    Open connections stay open until they end; `rigstack compose -- restart gateway` ends them.
+    """
+    place, rig = rig_of(context)
+    entry = _find(rig, " ".join(words).strip())
+    if len(rig.access.authorized_keys) == 1 and not yes:
+        raise ConsentError(
+            "that is the last key: nobody could log in over SSH any more",
+            remedy="add another one first, or say --yes",
+        )
+    if dry_run:
+        console.result(f"would remove {_shown(entry)}")
+        return
+    with rig_lock(place.path, "key remove", on_wait=console.note):
+        _write(place, without_key(_source(place), entry))
+        _apply(place)
+    console.result(f"may not log in any more: {_shown(entry)}")
+
+
+def _source(place: RigDir) -> str:
+    return place.toml.read_text(encoding="utf-8")
+
+
+def _entry(text: str) -> str:
+    path = Path(text).expanduser()
+    if not text.startswith(("github:", "file:")) and " " not in text and path.is_file():
+        text = path.read_text(encoding="utf-8", errors="replace").strip()
+    try:
+        entry: str = key_source(text)
+        return entry
+    except ValueError as wrong:
+        raise ConfigError(f"{text[:40]!r} is not right; expected {wrong}") from None
+
+
+def _find(rig: Rig, words: str) -> str:
+    found = [
+        entry
+        for entry in rig.access.authorized_keys
+        if words in (entry, " ".join(entry.split()[2:]), " ".join(entry.split()[:2]), _fingerprint(entry))
+        or (len(words.split()) > 2 and words.split()[:2] == entry.split()[:2])
+    ]
+    if len(found) != 1:
+        several = "several entries fit" if found else "no entry fits"
+        raise ConfigError(f"{several} {words[:60]!r}", remedy="name it by its fingerprint: rigstack key list")
+    return found[0]
+
+
+def _fingerprint(entry: str) -> str:
+    return "" if entry.startswith(("github:", "file:")) else fingerprint(entry)
+
+
+def _shown(entry: str) -> str:
+    return entry if not _fingerprint(entry) else f"{_fingerprint(entry)} {' '.join(entry.split()[2:])}".rstrip()
+
+
+def _write(place: RigDir, source: str) -> None:
+    """Writes rig.toml when what it says now is right; its mode and owner stay."""
+    parse_rig(source, rig_dir=place.path, file=str(place.toml))
+    stat = place.toml.stat()
+    write_file(place.toml, source, mode=stat.st_mode & 0o777, owner=(stat.st_uid, stat.st_gid))
+
+
+def _apply(place: RigDir) -> None:
+    """Writes the files that sshd reads at each login, where the rig was up before."""
+    rig = load_rig(place.path)
+    keys = resolve_authorized_keys(place.path, rig.access.authorized_keys)
+    for folder, text in (("gateway", render_gateway_keys(rig, keys)), ("workspace", render_workspace_keys(keys))):
+        path = place.state / "ssh" / folder
+        if path.is_dir():
+            write_file(path / "authorized_keys", text, mode=0o644, owner=None)
