@@ -12,7 +12,7 @@ import click
 from rigstack import __version__
 
 # command -> (module, attribute, one-line help); the order is the order in `--help`.
-COMMANDS: dict[str, tuple[str, str, str]] = {
+HOST_COMMANDS: dict[str, tuple[str, str, str]] = {
     "init": ("rigstack.cli.init", "init", "Make a rig: a directory with an annotated rig.toml."),
     "up": ("rigstack.cli.up", "up", "Bring the rig, or some of its projects, to what rig.toml says."),
     "down": ("rigstack.cli.up", "down", "Stop and remove the rig's containers and networks; files stay."),
@@ -22,10 +22,17 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "compose": ("rigstack.cli.engine", "compose", "Run any docker compose verb on exactly the rig's files."),
     "trust": ("rigstack.cli.trust", "trust", "Print or save the rig's own root certificate."),
     "password": ("rigstack.cli.password", "password", "Set the notebook password."),
+    "key": ("rigstack.cli.key", "key", "Say who may log in over SSH: add, list or remove public keys."),
     "host": ("rigstack.cli.host", "host", "Set up this machine: engine, compose, buildx, GPU toolkit."),
     "config": ("rigstack.cli.config", "config", "Check rig.toml, or show the reference of every setting."),
     "completion": ("rigstack.cli.completion", "completion", "Print the completion script for your shell."),
 }
+LAPTOP_COMMANDS: dict[str, tuple[str, str, str]] = {
+    "connect": ("rigstack.cli.connect", "connect", "Connect this machine to a rig: its projects get ssh names."),
+    "refresh": ("rigstack.cli.connect", "refresh", "Read the rig's description again, after projects changed."),
+    "disconnect": ("rigstack.cli.connect", "disconnect", "Take away everything that connect wrote."),
+}
+COMMANDS = {**HOST_COMMANDS, **LAPTOP_COMMANDS}
 
 
 class LazyGroup(click.Group):
@@ -53,8 +60,9 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, _, summary) in COMMANDS.items()])
+        for title, commands in (("On the GPU host", HOST_COMMANDS), ("On the laptop", LAPTOP_COMMANDS)):
+            with formatter.section(title):
+                formatter.write_dl([(name, summary) for name, (_, _, summary) in commands.items()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -70,6 +78,6 @@ class LazyGroup(click.Group):
 def cli(ctx: click.Context, rig_dir: str | None) -> None:
     """Own a GPU computer and use it from anywhere.
 
-    On the GPU host: `rigstack host setup`, `rigstack init`, `rigstack up`.
+    On the GPU host: `rigstack host setup`, `rigstack init`, `rigstack up`. On the laptop: `rigstack connect HOST`.
     """
     ctx.obj = rig_dir

@@ -65,5 +65,5 @@ def find_rig(named: str | None, *, start: Path | None = None) -> RigDir:
         return RigDir(path=home)
     raise ConfigError(
         f"no rig found: no rig.toml in {here} or above, none in {home}",
-        remedy="make one with `rigstack init`, or name one with --rig DIR",
+        remedy="make one with `rigstack init`, or name one with --rig DIR; on a laptop: rigstack connect HOST",
     )

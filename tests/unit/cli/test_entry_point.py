@@ -131,7 +131,9 @@ def test_completion(tmp_path: Path, shell: str) -> None:
 HEAVY = ("docker", "python_on_whales", "rich", "pydantic", "tomlkit", "requests", "argon2", "pynvml", "asyncio")
 
 
-@pytest.mark.parametrize("words", [("--help",), ("--version",), ("config", "check"), ("status", "--json")])
+@pytest.mark.parametrize(
+    "words", [("--help",), ("--version",), ("config", "check"), ("status", "--json"), ("connect", "--help")]
+)
 def test_light_commands_import_nothing_heavy(rig: Path, words: tuple[str, ...]) -> None:
     code = (
         "import atexit, sys, rigstack.__main__ as main\n"

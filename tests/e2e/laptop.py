@@ -1,0 +1,136 @@
+"""A laptop for tests: its own network, mounts, home and password file, and a cable to the rig that can be cut.
+
+It is a pair of namespaces kept open by one sleeping process. ssh asks the password file for the home, so the laptop
+has one in which that is the test's folder. The network knows one address: the rig's end of the cable.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+# 198.18.0.0/15 is set aside for tests of networks (RFC 2544); each laptop takes four addresses of it.
+BLOCK = "198.18"
+
+
+class Laptop:
+    """`run()` runs real programs on it; `cut()` and `heal()` its network."""
+
+    def __init__(self) -> None:
+        self.name = f"rsl{secrets.token_hex(3)}"
+        number = secrets.randbelow(16384)
+        self.rig_address = f"{BLOCK}.{number // 64}.{number % 64 * 4 + 1}"
+        self.address = f"{BLOCK}.{number // 64}.{number % 64 * 4 + 2}"
+        self.home = Path("/tmp") / self.name  # short: sockets live in it
+        (self.home / ".ssh").mkdir(parents=True, mode=0o700)
+        passwd = "".join(
+            line if not line.startswith("root:") else f"root:x:0:0:root:{self.home}:/bin/bash\n"
+            for line in Path("/etc/passwd").read_text().splitlines(keepends=True)
+        )
+        (self.home / ".passwd").write_text(passwd)
+        self._holder = subprocess.Popen(["unshare", "--net", "--mount", "--propagation=slave", "sleep", "infinity"])
+        self._root(
+            f'while [ "$(readlink /proc/{self._holder.pid}/ns/net)" = "$(readlink /proc/self/ns/net)" ]; '
+            "do sleep 0.02; done"
+        )
+        self._root(
+            f"ip link add {self.name} type veth peer name cable netns {self._holder.pid}",
+            f"ip addr add {self.rig_address}/30 dev {self.name}",
+            f"ip link set {self.name} up",
+        )
+        self._inside(
+            f"mount --bind {self.home}/.passwd /etc/passwd",
+            # No engine's socket, and a folder that an sshd of the laptop's own needs.
+            "mount -t tmpfs tmpfs /run && mkdir /run/sshd",
+            "ip link set lo up",
+            f"ip addr add {self.address}/30 dev cable",
+            "ip link set cable up",
+        )
+
+    def argv(self, *words: str) -> list[str]:
+        """What runs `words` on the laptop."""
+        path = f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        environment = [f"HOME={self.home}", f"PATH={path}", "USER=root", "LANG=C.UTF-8", "TERM=xterm-256color"]
+        # No engine here: a laptop needs none.
+        environment += ["DOCKER_HOST=unix:///nonexistent.sock", "SHELL=/bin/bash"]
+        enter = ["nsenter", f"--target={self._holder.pid}", "--net", "--mount", f"--wd={self.home}"]
+        return [*enter, "env", "-i", *environment, *words]
+
+    def run(self, *words: str, stdin: str | None = None, timeout: float = 90) -> subprocess.CompletedProcess[str]:
+        """A program on the laptop, to its end."""
+        return subprocess.run(
+            self.argv(*words),
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    def rigstack(self, *words: str, timeout: float = 90) -> subprocess.CompletedProcess[str]:
+        """rigstack on the laptop, to its end."""
+        return self.run(sys.executable, "-m", "rigstack", *words, timeout=timeout)
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """A program on the laptop, running."""
+        return subprocess.Popen(
+            self.argv(*words),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def path(self, name: str) -> Path:
+        """A file on the laptop, as the test sees it (mounts aside)."""
+        return self.home / name
+
+    def cut(self) -> None:
+        """Nothing gets through the cable, and nobody is told: what sleep, a tunnel or a dead router look like."""
+        self._inside("iptables -I INPUT -i cable -j DROP", "iptables -I OUTPUT -o cable -j DROP")
+
+    def heal(self) -> None:
+        """The cable is as before."""
+        self._inside("iptables -D INPUT -i cable -j DROP", "iptables -D OUTPUT -o cable -j DROP")
+
+    def redirect(self, port: int, to: int) -> None:
+        """Somebody in the middle: what goes to that port of the rig ends at a port of this machine."""
+        self._inside(f"iptables -t nat -A OUTPUT -p tcp --dport {port} -j REDIRECT --to-ports {to}")
+
+    def redirect_no_more(self) -> None:
+        self._inside("iptables -t nat -F OUTPUT")
+
+    def _inside(self, *lines: str) -> None:
+        for line in lines:
+            done = self.run("sh", "-c", line)
+            assert done.returncode == 0, f"{line}: {done.stderr}"
+
+    def _root(self, *lines: str) -> None:
+        for line in lines:
+            subprocess.run(["sh", "-c", line], check=True, timeout=30)
+
+    def destroy(self) -> None:
+        """Ends every process that lives on the laptop, and takes its network and files away."""
+        namespace = Path(f"/proc/{self._holder.pid}/ns/net").readlink()
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdigit() and int(folder.name) != self._holder.pid:
+                try:
+                    if (folder / "ns/net").readlink() == namespace:
+                        os.kill(int(folder.name), signal.SIGKILL)
+                except OSError:
+                    continue
+        self._holder.kill()
+        self._holder.wait(timeout=10)
+        subprocess.run(["ip", "link", "del", self.name], check=False, capture_output=True)
+        for _ in range(20):
+            shutil.rmtree(self.home, ignore_errors=True)
+            if not self.home.exists():
+                return
+            time.sleep(0.1)
