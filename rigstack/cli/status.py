@@ -33,6 +33,7 @@ def status(context: click.Context, as_json: bool) -> None:
         fingerprint=fingerprint(seen.host.host_keys.get("gateway", "")),
         certificate={"mode": tls_mode(rig), "expires": observe_certificate(place.path, rig, seen.host)},
         changed=bool(reconcile(seen.desired, seen.observed)),
+        choice=seen.choice,
         told_address=told_address(place.path, rig.ddns.hostname) if rig.ddns else "",
     )
     if as_json:

@@ -10,7 +10,7 @@ from rigstack.cli import console
 from rigstack.cli.rig import known_projects, rig_of, survey
 from rigstack.errors import EngineError
 from rigstack.host.lock import rig_lock
-from rigstack.plan.gpus import check_gpus
+from rigstack.plan.gpu_choice import ensure_met
 from rigstack.plan.reconcile import reconcile
 
 ROUNDS = 4  # a rig that is not settled after this many never will be
@@ -41,23 +41,29 @@ def up(
     place, rig = rig_of(context)
     only = known_projects(rig, projects)
     if dry_run:
-        seen = survey(place, rig)
-        check_gpus(rig, seen.host, only)
+        seen = survey(place, rig, only=only)
+        ensure_met(seen.choice, only)
         plan = reconcile(seen.desired, seen.observed, only=only)
         if as_json:
             steps = [{"step": str(step), "cause": step.cause} for step in plan.steps]
-            console.result_json({"steps": steps})
+            console.result_json({"steps": steps, "notes": list(seen.choice.reasons)})
         else:
             console.result(plan.text())
+            for reason in seen.choice.reasons:
+                console.note(f"note: {reason}")
         return
     done: list[dict[str, str]] = []
+    notes: list[str] = []
     with rig_lock(place.path, "up", wait=not no_wait, on_wait=console.note) as lock:
         for _ in range(ROUNDS):
-            seen = survey(place, rig)
-            check_gpus(rig, seen.host, only)
+            seen = survey(place, rig, only=only)
+            ensure_met(seen.choice, only)
             plan = reconcile(seen.desired, seen.observed, only=only)
             if not plan:
                 break
+            for reason in seen.choice.reasons:
+                console.note(f"note: {reason}")
+            notes += seen.choice.reasons
             from rigstack.cli.progress import reporter
             from rigstack.engine.execute import Execution
 
@@ -83,7 +89,7 @@ def up(
     for remark in seen.desired.notes:
         console.note(f"note: {remark}")
     if as_json:
-        console.result_json({"steps": done, "seconds": round(time.monotonic() - started, 3)})
+        console.result_json({"steps": done, "notes": notes, "seconds": round(time.monotonic() - started, 3)})
     elif not done:
         console.result("nothing to do: everything runs as rig.toml says")
     else:

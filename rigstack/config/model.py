@@ -59,6 +59,7 @@ class Project(Value):
 
     name: str
     gpus: Gpus
+    gpu_sharing: str
     cuda: str
     apt: tuple[str, ...]
     memory: str

@@ -169,7 +169,7 @@ def gpus(value: Any) -> str | int | tuple[str, ...]:
         return str(value)
     if isinstance(value, list) and value:
         devices = tuple(str(item) for item in value if isinstance(item, (int, str)) and not isinstance(item, bool))
-        pattern = r"\d{1,2}|\d{1,2}:\d{1,2}|(GPU|MIG)-[0-9a-fA-F-]+"
+        pattern = r"\d{1,2}|\d{1,2}:\d{1,2}|(GPU|MIG)-[0-9a-fA-F-]+(/\d{1,2}/\d{1,2})?"
         if len(devices) == len(value) and all(re.fullmatch(pattern, device) for device in devices):
             if len(set(devices)) != len(devices):
                 raise ValueError("a list that names each GPU once")
@@ -258,6 +258,7 @@ TABLES: dict[str, dict[str, Key]] = {
 
 PROJECT: dict[str, Key] = {
     "gpus": Key(parse=gpus, default="all"),
+    "gpu_sharing": Key(parse=choice("shared", "exclusive"), default="shared"),
     "cuda": Key(parse=cuda, default=""),
     "apt": Key(parse=list_of(apt_package), default=()),
     "memory": Key(parse=size, default=""),

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
 from rigstack.engine import api
+from rigstack.engine.neighbours import claim_of
 from rigstack.errors import EngineError
+from rigstack.plan.gpu import Claim
 from rigstack.plan.observed import Container
 
 
@@ -17,9 +19,31 @@ def observe_containers(rig: str, directory: str) -> dict[str, Container]:
 
     Raises HostError when a rig of the same name lives in another directory of this machine.
     """
-    filters = quote(json.dumps({"label": [f"rigstack.rig={rig}"]}))
+    return _own(_listed(f"rigstack.rig={rig}"), rig, directory)
+
+
+def observe_rigs(rig: str, directory: str) -> tuple[dict[str, Container], tuple[Claim, ...]]:
+    """observe_containers(), and the GPUs that containers of all rigs of this machine were given: still one request."""
+    entries = _listed("rigstack.rig")
+    claims = tuple(claim for entry in entries if (claim := claim_of(entry)) is not None)
+    own = [entry for entry in entries if _labels(entry).get("rigstack.rig") == rig]
+    return _own(own, rig, directory), claims
+
+
+def _listed(label: str) -> list[Mapping[str, object]]:
+    filters = quote(json.dumps({"label": [label]}))
+    entries: list[Mapping[str, object]] = api.get(f"/containers/json?all=true&filters={filters}")
+    return entries
+
+
+def _labels(entry: Mapping[str, object]) -> Mapping[str, str]:
+    labels = entry["Labels"]
+    return labels if isinstance(labels, dict) else {}
+
+
+def _own(entries: Iterable[Mapping[str, object]], rig: str, directory: str) -> dict[str, Container]:
     containers = {}
-    for entry in api.get(f"/containers/json?all=true&filters={filters}"):
+    for entry in entries:
         container = _container(entry)
         if container.directory != directory:
             raise _same_name(rig, container.directory)
@@ -35,8 +59,7 @@ def _same_name(rig: str, elsewhere: str) -> EngineError:
 
 
 def _container(entry: Mapping[str, object]) -> Container:
-    labels = entry["Labels"]
-    assert isinstance(labels, dict)
+    labels = _labels(entry)
     status = str(entry["Status"])
     health = re.search(r"\((healthy|unhealthy|health: starting)\)", status)
     networks = entry.get("NetworkSettings")

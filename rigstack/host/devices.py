@@ -6,6 +6,7 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from rigstack.errors import ConfigError
 from rigstack.plan.host import Gpu
@@ -22,13 +23,13 @@ def observe_gpu(mode: str) -> Gpu:
     """
     if mode == "none":
         return Gpu(kind="none", why='[gpu] mode is "none"')
-    devices = cdi_devices()
-    if devices and mode in ("auto", "cdi"):
-        return Gpu(kind="cdi", devices=devices)
+    nodes = cdi_nodes()
+    if nodes and mode in ("auto", "cdi"):
+        return Gpu(kind="cdi", devices=tuple(nodes), aliases=_aliases(nodes))
     runtime = any(os.path.exists(program) for program in RUNTIME_PROGRAMS)  # noqa: PTH110
     card = os.path.exists("/dev/nvidiactl")  # noqa: PTH110
     if runtime and (card or mode == "nvidia") and mode in ("auto", "nvidia"):
-        return Gpu(kind="nvidia", devices=_card_indices())
+        return Gpu(kind="nvidia", devices=_card_indices(), aliases=_card_uuids())
     if mode != "auto":
         missing = f"no CDI specification of {KIND} in {' or '.join(CDI_FOLDERS)}" if mode == "cdi" else "no runtime"
         raise ConfigError(
@@ -44,9 +45,17 @@ def observe_gpu(mode: str) -> Gpu:
 
 
 def cdi_devices() -> tuple[str, ...]:
-    """Names of the NVIDIA devices in this machine's CDI specifications, without "all" (CDI spec, devices[].name)."""
+    """The names of the NVIDIA devices in this machine's CDI specifications, without "all"."""
+    return tuple(cdi_nodes())
+
+
+def cdi_nodes() -> dict[str, tuple[str, ...]]:
+    """The NVIDIA devices in this machine's CDI specifications, without "all": name -> its device nodes.
+
+    Source: the CDI specification, devices[].name and devices[].containerEdits.deviceNodes[].path.
+    """
     folders = (os.environ["RIGSTACK_CDI_DIR"],) if "RIGSTACK_CDI_DIR" in os.environ else CDI_FOLDERS
-    names: dict[str, None] = {}
+    found: dict[str, tuple[str, ...]] = {}
     for folder in folders:
         try:
             files = sorted(os.listdir(folder))  # noqa: PTH208
@@ -54,32 +63,68 @@ def cdi_devices() -> tuple[str, ...]:
             continue
         for file in files:
             if file.endswith((".json", ".yaml", ".yml")):
-                names.update(dict.fromkeys(_names_in(Path(folder) / file)))
-    return tuple(name for name in names if name != "all")
+                for name, nodes in _devices_in(Path(folder) / file).items():
+                    found.setdefault(name, nodes)
+    found.pop("all", None)
+    return found
 
 
-def _names_in(path: Path) -> tuple[str, ...]:
-    """The device names of one specification, () when it is of another kind or broken.
+def _aliases(nodes: dict[str, tuple[str, ...]]) -> tuple[tuple[str, str], ...]:
+    """(other name, canonical name) of devices with the very same nodes; an index is canonical before a UUID."""
+    by_nodes: dict[tuple[str, ...], str] = {}
+    for name in sorted(nodes, key=lambda name: name.startswith(("GPU-", "MIG-"))):
+        if nodes[name]:
+            by_nodes.setdefault(nodes[name], name)
+    return tuple((name, by_nodes[its]) for name, its in nodes.items() if its and by_nodes[its] != name)
 
-    YAML is read by pattern: nvidia-ctk writes one `name:` a device, and a YAML library would cost the
-    no-change path more than everything else it does.
+
+def _devices_in(path: Path) -> dict[str, tuple[str, ...]]:
+    """The devices of one specification with their nodes, none when it is of another kind or broken.
+
+    YAML is read by pattern: nvidia-ctk writes one `name:` and one `path:` a node for each device, and a YAML library
+    would cost the no-change path more than everything else it does.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
-        return ()
+        return {}
     if KIND not in text:
-        return ()
+        return {}
     if path.suffix == ".json":
         try:
             spec = json.loads(text)
-            return tuple(str(device["name"]) for device in spec["devices"]) if spec["kind"] == KIND else ()
+            if spec["kind"] != KIND:
+                return {}
+            return {str(device["name"]): _nodes(device) for device in spec["devices"]}
         except (ValueError, KeyError, TypeError):
-            return ()
+            return {}
     body = re.search(r"^devices:\n((?:[ -].*\n?)*)", text, re.M)
     if body is None or not re.search(rf"^kind: *['\"]?{re.escape(KIND)}['\"]?\s*$", text, re.M):
-        return ()
-    return tuple(re.findall(r"^ *(?:- )? *name: *['\"]?([^'\"\s]+)", body.group(1), re.M))
+        return {}
+    indent = re.match(r" *", body.group(1))
+    found = {}
+    for device in re.split(rf"^{indent.group() if indent else ''}- ", body.group(1), flags=re.M):
+        if name := re.search(r"^ *name: *['\"]?([^'\"\s]+)", device, re.M):
+            paths = re.findall(r"^ *(?:- )?path: *['\"]?(/dev/[^'\"\s]+)", device, re.M)
+            found[name.group(1)] = tuple(sorted(paths))
+    return found
+
+
+def _nodes(device: dict[str, Any]) -> tuple[str, ...]:
+    edits = device.get("containerEdits") or {}
+    return tuple(sorted(str(node["path"]) for node in edits.get("deviceNodes") or ()))
+
+
+def _card_uuids() -> tuple[tuple[str, str], ...]:
+    """(UUID, index) of each card, as the driver tells in files: nothing has to be started for it."""
+    pairs = []
+    for file in Path("/proc/driver/nvidia/gpus").glob("*/information"):
+        try:
+            told = dict(re.findall(r"^(GPU UUID|Device Minor):\s*(\S+)", file.read_text(errors="replace"), re.M))
+            pairs.append((told["GPU UUID"], told["Device Minor"]))
+        except (OSError, KeyError):
+            continue
+    return tuple(sorted(pairs))
 
 
 def _card_indices() -> tuple[str, ...]:

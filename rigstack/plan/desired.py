@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from rigstack.config.model import Project, Rig
+from rigstack.plan.gpu_choice import choose
 from rigstack.plan.host import Host, ProjectInputs
 from rigstack.render.authorized_keys import render_gateway_keys, render_workspace_keys
 from rigstack.render.compose import GpuRequest, ServiceSpec, render_env, render_overlay, render_service
@@ -126,13 +127,17 @@ def compose_project(rig: Rig) -> str:
     return f"rigstack-{rig.name}"
 
 
-def desire(rig: Rig, host: Host) -> Desired:
-    """What the rig described by `rig` should be on a machine with the facts in `host`. Pure."""
+def desire(rig: Rig, host: Host, gpus: Mapping[str, tuple[str, ...]] | None = None) -> Desired:
+    """What the rig described by `rig` should be on a machine with the facts in `host`. Pure.
+
+    gpus: project -> the devices it is given (gpu_choice); None gives what it would get on a machine where nothing runs.
+    """
+    given = choose(rig, host.gpu, ()).given if gpus is None else gpus
     bootstrap = _bootstrap(rig)
     images = _images(rig, host, bootstrap)
     tags = {image.name: image.tag for image in images}
-    gpus = {project.name: _gpu_request(project, host) for project in rig.projects}
-    specs = _service_specs(rig, host, tags, gpus)
+    requests = {project.name: _gpu_request(project, host, given[project.name]) for project in rig.projects}
+    specs = _service_specs(rig, host, tags, requests)
     services = tuple(_service(rig, host, spec) for spec in specs)
     hashes = {service.name: service.hash for service in services}
     files = (
@@ -281,23 +286,11 @@ def _project_image(rig: Rig, project: Project, host: Host, base: Image) -> Image
     )
 
 
-def _gpu_request(project: Project, host: Host) -> GpuRequest | None:
-    """Which devices the project's containers get: CDI names, or ids for the nvidia runtime; None for CPU."""
-    if project.gpus in ("none", 0) or host.gpu.kind == "none":
+def _gpu_request(project: Project, host: Host, devices: tuple[str, ...]) -> GpuRequest | None:
+    """What the project's containers are given, for the engine; None for CPU."""
+    if not devices:
         return None
-    if project.gpus == "all":
-        ids: tuple[str, ...] = ("all",)
-    elif isinstance(project.gpus, int):
-        ids = _cards(host)[: project.gpus]
-    else:
-        ids = tuple(project.gpus)
-    return GpuRequest(kind=host.gpu.kind, ids=ids)
-
-
-def _cards(host: Host) -> tuple[str, ...]:
-    """Each card once: CDI specifications of nvidia-ctk name a card by its index and by its UUID."""
-    indices = tuple(one for one in host.gpu.devices if not one.startswith(("GPU-", "MIG-")))
-    return indices or host.gpu.devices
+    return GpuRequest(kind=host.gpu.kind, ids=devices, sharing=project.gpu_sharing)
 
 
 def _service_specs(
@@ -360,9 +353,6 @@ def _notes(rig: Rig, host: Host) -> tuple[str, ...]:
     notes = []
     if host.gpu.kind == "none" and rig.gpu_mode != "none" and any(p.gpus not in ("none", 0) for p in rig.projects):
         notes.append(f"no GPU in the containers: {host.gpu.why}")
-    for project in rig.projects if host.gpu.kind != "none" else ():
-        if isinstance(project.gpus, int) and project.gpus > len(_cards(host)):
-            notes.append(f"{project.name} asks for {project.gpus} GPUs, and this machine has {len(_cards(host))}")
     if not host.authorized_keys:
         notes.append("nobody can log in over SSH yet: [access] authorized_keys in rig.toml is empty")
     return tuple(notes)

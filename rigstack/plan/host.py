@@ -11,12 +11,25 @@ from rigstack.value import Value
 class Gpu(Value):
     """How containers get GPUs here. kind: "cdi", "nvidia" or "none"; devices: what can be asked for by name.
 
+    aliases: (other name, canonical name) of devices that have several, as nvidia-ctk names a card by index and by UUID.
     why: for "none", the reason in words.
     """
 
     kind: str
     devices: tuple[str, ...] = ()
+    aliases: tuple[tuple[str, str], ...] = ()
     why: str = ""
+
+    def canonical(self, device: str) -> str:
+        """The one name of a device that may have several."""
+        return dict(self.aliases).get(device, device)
+
+    @property
+    def cards(self) -> tuple[str, ...]:
+        """Each card or MIG instance once: by index where there are indices."""
+        once = tuple(dict.fromkeys(self.canonical(one) for one in self.devices))
+        indices = tuple(one for one in once if not one.startswith(("GPU-", "MIG-")))
+        return indices or once
 
 
 class ProjectInputs(Value):

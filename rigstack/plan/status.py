@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rigstack.config.model import Rig
+from rigstack.plan.gpu_choice import Choice
 from rigstack.plan.host import Host
 from rigstack.plan.observed import Container, Observed
 from rigstack.value import Value
@@ -49,11 +50,13 @@ def assess(
     certificate: dict[str, str],
     changed: bool,
     told_address: str = "",
+    choice: Choice | None = None,
 ) -> Status:
     """The state of the rig as one document.
 
     fingerprint: of the gateway's host key. certificate: {mode, expires} of the edge.
     changed: whether `up` would do something. told_address: what the DDNS provider was told last.
+    choice: which GPUs each project is given.
     """
     containers = observed.containers
     url = edge_url(rig, host)
@@ -88,6 +91,8 @@ def assess(
         )
     if host.gpu.kind == "none" and rig.gpu_mode != "none" and any(p.gpus not in ("none", 0) for p in rig.projects):
         problems.append(Problem(what=f"no GPU in containers: {host.gpu.why}", remedy="rigstack host check"))
+    for unmet in choice.unmet if choice else ():
+        problems.append(Problem(what=unmet.what, remedy="rigstack gpus shows who has which; change gpus in rig.toml"))
     document: dict[str, Any] = {
         "rig": {"name": rig.name, "hostname": rig.hostname, "directory": rig.dir, "state": state},
         "edge": {"state": words["edge"], "url": url, "tls": certificate},
@@ -104,6 +109,8 @@ def assess(
                 "image": _image_of(containers.get(f"{project.name}-workspace")),
                 "state": _project_state(words[f"{project.name}-workspace"], words[f"{project.name}-notebook"]),
                 "gpus": list(project.gpus) if isinstance(project.gpus, tuple) else project.gpus,
+                "gpu_sharing": project.gpu_sharing,
+                "devices": list(choice.given[project.name]) if choice else [],
                 "workspace": _part(containers.get(f"{project.name}-workspace")),
                 "notebook": {
                     **_part(containers.get(f"{project.name}-notebook")),

@@ -14,10 +14,14 @@ CA_TARGET = "/etc/rigstack/ca/ca-certificates.crt"
 
 
 class GpuRequest(Value):
-    """The devices a project's containers get. kind: "cdi" or "nvidia"; ids: ("all",) or device names."""
+    """The devices a project's containers get. kind: "cdi" or "nvidia"; ids: ("all",) or device names.
+
+    sharing: "shared" or "exclusive"; it and the ids are kept as labels, which is all that remembers who has what.
+    """
 
     kind: str
     ids: tuple[str, ...]
+    sharing: str = "shared"
 
 
 class ServiceSpec(Value):
@@ -88,6 +92,9 @@ def render_service(rig: Rig, host: Host, spec: ServiceSpec) -> dict[str, Any]:
         if spec.joins:
             service["networks"] = {"front": {}, **{network: {} for network in spec.joins}}
         return service
+    if spec.gpu:
+        labels["rigstack.gpus"] = ",".join(spec.gpu.ids)
+        labels["rigstack.gpu_sharing"] = spec.gpu.sharing
     return {"labels": labels, **_project_service(rig, host, spec, spec.project)}
 
 

@@ -1,14 +1,22 @@
-"""`rigstack gpus` against a real engine: processes of real containers, on GPUs that a stand-in for NVML tells of."""
+"""GPUs and a real engine: whose processes are on them, and who is given which.
+
+The GPUs are made up: a stand-in for NVML tells of them, and CDI devices with names of their own reach containers.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from rigstack.host.devices import CDI_FOLDERS, KIND
+from tests.conftest import MakeRig
 from tests.live_rig import LiveRig, docker
-from tests.nvml_stub import GIB, NvmlStub, build, gpus
+from tests.nvml_stub import GIB, NvmlStub, a_gpu, build, gpus
 
 
 @pytest.fixture(scope="module")
@@ -42,3 +50,120 @@ def test_processes_are_those_of_real_containers(rig: LiveRig, stub: NvmlStub) ->
     assert found[pids[2]]["holder"] == "container"
     assert found[pids[3]]["project"] == ""
     assert "demo notebook" in page and "demo workspace" in page
+
+
+class MadeUpGpus:
+    """Two CDI devices that no other test has, known to the engine and, through `env`, to rigstack."""
+
+    def __init__(self, folder: Path, stub: NvmlStub) -> None:
+        token = secrets.token_hex(4)
+        self.names = (f"GPU-{token}-00", f"GPU-{token}-01")
+        self.stub = stub
+        self.folder = folder
+        devices = [
+            {"name": name, "containerEdits": {"env": [f"MADE_UP_GPU_{n}=here"]}} for n, name in enumerate(self.names)
+        ]
+        self.text = json.dumps({"cdiVersion": "0.5.0", "kind": KIND, "devices": devices})
+        (folder / "made-up.json").write_text(self.text)
+        self.spec = Path(CDI_FOLDERS[0]) / f"rigstack-test-{token}.json"
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {**self.stub.env, "RIGSTACK_CDI_DIR": str(self.folder)}
+
+    def load(self, *percent: int) -> None:
+        """How busy each is from now on."""
+        lines: dict[str, object] = {"count": len(self.names)}
+        for index, (name, load) in enumerate(zip(self.names, percent, strict=True)):
+            lines |= a_gpu(index, uuid=name, load=load, used=load * 48 * GIB // 100)
+        self.stub.set(lines)
+
+
+@pytest.fixture(scope="module")
+def made_up(tmp_path_factory: pytest.TempPathFactory, stub: NvmlStub) -> Iterator[MadeUpGpus]:
+    if os.geteuid() != 0:
+        pytest.skip("needs root to write a CDI specification")
+    made = MadeUpGpus(tmp_path_factory.mktemp("cdi"), stub)
+    there = made.spec.parent.exists()
+    made.spec.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        made.spec.write_text(made.text)
+        yield made
+    finally:
+        made.spec.unlink(missing_ok=True)
+        if not there and not any(made.spec.parent.iterdir()):
+            made.spec.parent.rmdir()
+
+
+def ask_for(rig: LiveRig, **projects: str) -> None:
+    """Replaces the rig's projects: name -> lines."""
+    head = rig.toml.partition("\n[projects.")[0]
+    tables = "".join(f"\n[projects.{name}]\n{lines}\n" for name, lines in projects.items())
+    (rig.path / "rig.toml").write_text(head + tables)
+
+
+def has(rig: LiveRig, service: str) -> set[int]:
+    """The numbers of the made-up GPUs that the engine gave to a container."""
+    environ = docker("exec", rig.containers()[service], "cat", "/proc/1/environ").split("\0")
+    return {number for number in (0, 1) if f"MADE_UP_GPU_{number}=here" in environ}
+
+
+def up(rig: LiveRig, made_up: MadeUpGpus, *words: str) -> tuple[int, str, str]:
+    done = rig.run("up", *words, env=made_up.env)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_freest_is_given_kept_and_never_given_twice(make_rig: MakeRig, made_up: MadeUpGpus) -> None:
+    rig = make_rig(projects=("one",))
+    rig.set("cuda", '"none"')
+    made_up.load(90, 0)
+    ask_for(rig, one='gpus = 1\ngpu_sharing = "exclusive"')
+    code, _, told = up(rig, made_up)
+    assert code == 0, told
+    assert f"note: one gets GPU {made_up.names[1]} (NVIDIA RTX 6000 Ada, free, 48.0 of 48.0 GiB free)" in told
+    assert f"Not GPU {made_up.names[0]} (NVIDIA RTX 6000 Ada, busy, 90 % load" in told
+    assert has(rig, "one-workspace") == has(rig, "one-notebook") == {1}
+
+    made_up.load(0, 100)  # its own job, say
+    before = rig.containers()
+    assert up(rig, made_up)[1].startswith("nothing to do")
+    ask_for(rig, one='gpus = 1\ngpu_sharing = "exclusive"\npids = 4096')
+    assert up(rig, made_up)[0] == 0
+    assert rig.containers()["one-workspace"] != before["one-workspace"]
+    assert has(rig, "one-workspace") == {1}, "made anew for another reason, it keeps its GPU"
+    docker("restart", "--time=1", rig.containers()["one-workspace"])
+    assert has(rig, "one-workspace") == {1}
+
+    wants = 'gpus = 1\ngpu_sharing = "exclusive"\npids = 4096'
+    before = rig.containers()
+    ask_for(rig, one=wants, two=f'gpus = ["{made_up.names[1]}"]')
+    code, _, told = up(rig, made_up)
+    assert code == 3
+    assert f"two cannot have GPU {made_up.names[1]}" in told
+    assert f"GPU {made_up.names[1]}: one (exclusive)" in told
+    assert rig.containers() == before
+    ask_for(rig, one=wants, two="gpus = 2")
+    code, _, told = up(rig, made_up)
+    assert (code, rig.containers()) == (3, before)
+    assert "two cannot have 2 GPUs: 1 can be given" in told
+
+
+def test_another_rig_of_this_machine_counts_too(make_rig: MakeRig, made_up: MadeUpGpus) -> None:
+    """The rig of the test before still runs and has the second GPU for itself."""
+    holder = docker("ps", f"--filter=label=rigstack.gpus={made_up.names[1]}", '--format={{.Label "rigstack.rig"}}')
+    rig = make_rig(projects=("three",))
+    rig.set("cuda", '"none"')
+    made_up.load(80, 0)
+    ask_for(rig, three="gpus = 1")
+    code, _, told = up(rig, made_up)
+    assert code == 0, told
+    assert has(rig, "three-workspace") == {0}, "busy, and all that is left"
+    shown = json.loads(rig.run("gpus", "--json", env=made_up.env).stdout)["gpus"]
+    assert [[(one["project"], one["sharing"]) for one in gpu["given_to"]] for gpu in shown] == [
+        [("three", "shared")],
+        [("one", "exclusive")],
+    ]
+    ask_for(rig, three="gpus = 2")
+    code, _, told = up(rig, made_up)
+    assert code == 3
+    assert f"GPU {made_up.names[1]}: one of rig {holder.split()[0]} (exclusive)" in told

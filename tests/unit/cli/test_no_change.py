@@ -39,8 +39,27 @@ def settled_rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, 
     return tmp_path, desired
 
 
-def listed(root: Path, desired: Desired, **changed: str) -> list[dict[str, object]]:
-    """The desired containers as the engine lists them; changed: service (with _ for -) -> status."""
+@pytest.fixture
+def settled_gpu_rig(settled_rig: tuple[Path, Desired], monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Desired]:
+    """The same on a machine with two GPUs, of which demo was given the second."""
+    root, _ = settled_rig
+    monkeypatch.setenv("RIGSTACK_CDI_DIR", str(root / "cdi"))
+    (root / "cdi").mkdir()
+    spec = {"cdiVersion": "0.6.0", "kind": "nvidia.com/gpu", "devices": [{"name": "0"}, {"name": "1"}]}
+    (root / "cdi/nvidia.json").write_text(json.dumps(spec))
+    (root / "rig.toml").write_text("[rig]\nname = 'box'\n[projects.demo]\ngpus = 1\n[projects.cifar]\ngpus = 'none'\n")
+    rig = load_rig(root)
+    desired = desire(rig, observe_host(rig), {"demo": ("1",), "cifar": ()})
+    for file in (*desired.files, *desired.edge_files):
+        write_file(root / file.path, file.text, mode=file.mode, owner=None)
+    return root, desired
+
+
+def listed(root: Path, desired: Desired, *, gpus: str = "", **changed: str) -> list[dict[str, object]]:
+    """The desired containers as the engine lists them.
+
+    gpus: what demo's were given. changed: service (with _ for -) -> status.
+    """
     return [
         {
             "Id": f"id-{service.name}",
@@ -54,6 +73,7 @@ def listed(root: Path, desired: Desired, **changed: str) -> list[dict[str, objec
                 "rigstack.role": service.role,
                 "rigstack.project": service.project,
                 "rigstack.hash": service.hash,
+                **({"rigstack.gpus": gpus} if gpus and service.project == "demo" else {}),
             },
             "NetworkSettings": {"Networks": {f"rigstack-box_{one}": {} for one in ("front", *service.networks)}},
         }
@@ -74,6 +94,26 @@ def test_up_does_nothing_with_one_request(settled_rig: tuple[Path, Desired]) -> 
         document = json.loads(rigstack(root, engine.url, "up", "--json").stdout)
         assert (document["schema"], document["steps"]) == (1, [])
         assert rigstack(root, engine.url, "up", "--dry-run").stdout == "nothing to do\n"
+
+
+def test_a_gpu_that_was_given_stays_without_a_look_at_any_gpu(
+    settled_gpu_rig: tuple[Path, Desired], tmp_path: Path
+) -> None:
+    """No live figures are asked for: Python is told to refuse the import of NVML's module."""
+    root, desired = settled_gpu_rig
+    (tmp_path / "refused").mkdir()
+    (tmp_path / "refused/pynvml.py").write_text("raise SystemExit('pynvml was imported')")
+    env = {"PYTHONPATH": str(tmp_path / "refused")}
+    words = (sys.executable, "-m", "rigstack", "up")
+    with fake_engine(root, {"/containers/json": listed(root, desired, gpus="1")}) as engine:
+        done = process.run(words, cwd=str(root), env={**env, "DOCKER_HOST": engine.url})
+        assert done.stdout == "nothing to do: everything runs as rig.toml says\n", done.stderr
+        assert len(engine.asked) == 1
+        shown = json.loads(rigstack(root, engine.url, "status", "--json").stdout)["projects"]
+        assert [project["devices"] for project in shown] == [["1"], []]
+    with fake_engine(tmp_path / "refused", {"/containers/json": [], "/images/json": []}) as engine:
+        done = process.run((*words, "--dry-run"), cwd=str(root), env={**env, "DOCKER_HOST": engine.url})
+        assert "pynvml was imported" in done.stderr, "with nothing running there is a choice to make"
 
 
 def test_status_of_a_rig_that_runs(settled_rig: tuple[Path, Desired]) -> None:

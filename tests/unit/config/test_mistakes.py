@@ -93,6 +93,10 @@ MISTAKES: dict[str, tuple[str, tuple[str, ...]]] = {
     "gpus word": ("[projects.demo]\ngpus = 'some'", ("projects.demo.gpus: 'some'", '"all"')),
     "gpus empty list": ("[projects.demo]\ngpus = []", ("projects.demo.gpus: []", '"all"')),
     "gpus twice": ("[projects.demo]\ngpus = [0, '0']", ("projects.demo.gpus:", "names each GPU once")),
+    "gpu sharing": (
+        "[projects.demo]\ngpu_sharing = 'exclusiv'",
+        ("projects.demo.gpu_sharing:", 'did you mean "exclusive"'),
+    ),
     "gpus odd id": ("[projects.demo]\ngpus = ['0,1']", ("projects.demo.gpus: ['0,1']", "indices or UUIDs")),
     "size without unit": ("[projects.demo]\nmemory = '16'", ("projects.demo.memory: '16'", '"512m" or "16g"')),
     "size as number": ("[projects.demo]\nshm = 8", ("projects.demo.shm: 8", '"512m" or "16g"')),

@@ -32,6 +32,7 @@ def test_a_full_project() -> None:
         """\
         [projects.cifar]
         gpus = [0, "1:0", "GPU-aa11"]
+        gpu_sharing = "exclusive"
         cuda = "13.0"
         apt = ["ffmpeg", "libgl1=1.7.0-1"]
         memory = "16G"
@@ -45,6 +46,7 @@ def test_a_full_project() -> None:
     assert rig.project("cifar") == Project(
         name="cifar",
         gpus=("0", "1:0", "GPU-aa11"),
+        gpu_sharing="exclusive",
         cuda="13.0",
         apt=("ffmpeg", "libgl1=1.7.0-1"),
         memory="16g",

@@ -107,6 +107,20 @@ def test_several_specifications_name_each_device_once(cdi: Path) -> None:
     assert cdi_devices() == ("1", "0", "GPU-8a56c0ff-61b5-44a4-a1c6-0d2b0f1d0a01")
 
 
+def test_a_card_is_one_card_under_all_its_names(cdi: Path) -> None:
+    (cdi / "nvidia.yaml").write_text(NVIDIA_CTK)
+    gpu = observe_gpu("auto")
+    assert gpu.aliases == (("GPU-8a56c0ff-61b5-44a4-a1c6-0d2b0f1d0a01", "0"),)
+    assert gpu.cards == ("0", "1")
+    uuid = {"name": "MIG-ab", "containerEdits": {"deviceNodes": [{"path": "/dev/nvidia0"}, {"path": "/dev/cap1"}]}}
+    index = {"name": "0:0", "containerEdits": {"deviceNodes": [{"path": "/dev/cap1"}, {"path": "/dev/nvidia0"}]}}
+    spec = {"cdiVersion": "0.6.0", "kind": "nvidia.com/gpu", "devices": [uuid, index, {"name": "GPU-cd"}]}
+    (cdi / "nvidia.yaml").unlink()
+    (cdi / "nvidia.json").write_text(json.dumps(spec))
+    assert observe_gpu("auto").canonical("MIG-ab") == "0:0"
+    assert observe_gpu("auto").canonical("GPU-cd") == "GPU-cd"
+
+
 def test_gpu_modes_with_cdi(cdi: Path) -> None:
     (cdi / "nvidia.yaml").write_text(BY_HAND)
     for mode in ("auto", "cdi"):

@@ -44,6 +44,8 @@ def test_a_running_rig() -> None:
                 "image": image,
                 "state": "running",
                 "gpus": "all",
+                "gpu_sharing": "shared",
+                "devices": [],
                 "workspace": {"state": "running", "health": "healthy"},
                 "notebook": {"state": "running", "health": "healthy", "url": "https://box.local/p/demo/"},
             }
