@@ -14,8 +14,17 @@ from tests.live_rig import LiveRig
 MakeRig = Callable[..., LiveRig]
 
 
+@pytest.fixture(scope="session")
+def no_made_up_gpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keeps rigs away from the CDI devices that test_gpu_devices.py makes up, be it in another run on this machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not Path("/dev/nvidiactl").exists():
+            patch.setenv("RIGSTACK_CDI_DIR", str(tmp_path_factory.mktemp("no-cdi")))
+        yield
+
+
 @pytest.fixture(scope="module")
-def make_rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeRig]:
+def make_rig(tmp_path_factory: pytest.TempPathFactory, no_made_up_gpus: None) -> Iterator[MakeRig]:
     """Makes rigs with unique names; each is destroyed at the end of the module, whatever happened."""
     rigs: list[LiveRig] = []
 

@@ -61,10 +61,12 @@ def fake_gpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def gpu_rig(make_rig: MakeRig, fake_gpus: None) -> LiveRig:
+def gpu_rig(make_rig: MakeRig, fake_gpus: None) -> Iterator[LiveRig]:
     rig = make_rig()
     rig.set("cuda", '"none"')  # of [images]: half a gigabyte that no test here needs
-    return rig
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("RIGSTACK_CDI_DIR", raising=False)
+        yield rig
 
 
 def ask_for(rig: LiveRig, gpus: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import subprocess
 import time
 
@@ -19,9 +20,9 @@ def busy(make_rig: MakeRig) -> LiveRig:
     return make_rig()
 
 
-def at_work(rig: LiveRig, token: str) -> subprocess.Popen[str]:
-    """Starts an `up` with seconds of work, returns it once it holds the lock."""
-    (rig.code() / "postBuild").write_text(f"sleep 3 # {token}\n")
+def at_work(rig: LiveRig) -> subprocess.Popen[str]:
+    """Starts an `up` with seconds of work that no cache has done, returns it once it holds the lock."""
+    (rig.code() / "postBuild").write_text(f"sleep 3 # {secrets.token_hex(8)}\n")
     first = rig.start("up")
     lock = rig.path / "state" / "lock"
 
@@ -37,7 +38,7 @@ def at_work(rig: LiveRig, token: str) -> subprocess.Popen[str]:
 
 def test_without_waiting_the_second_exits_6_naming_who_works(busy: LiveRig) -> None:
     began = time.time()
-    first = at_work(busy, "one")
+    first = at_work(busy)
     second = busy.run("up", "--no-wait")
     assert second.returncode == 6
     told = re.search(rf"process {first.pid} \(rigstack up, since (\d\d:\d\d:\d\d)\) works on this rig", second.stderr)
@@ -51,7 +52,7 @@ def test_without_waiting_the_second_exits_6_naming_who_works(busy: LiveRig) -> N
 
 
 def test_looking_needs_no_lock(busy: LiveRig) -> None:
-    first = at_work(busy, "two")
+    first = at_work(busy)
     assert busy.status()["rig"]["state"] == "running"
     assert "build" in busy.run("up", "--dry-run").stdout
     assert first.poll() is None, "it was over before we looked"
@@ -59,7 +60,7 @@ def test_looking_needs_no_lock(busy: LiveRig) -> None:
 
 
 def test_both_end_well_and_the_work_is_done_once(busy: LiveRig) -> None:
-    first = at_work(busy, "three")
+    first = at_work(busy)
     second = busy.up()
     assert f"waiting for process {first.pid} (rigstack up, since " in second.stderr
     assert second.stderr.count("waiting for") == 1
