@@ -106,7 +106,7 @@ def test_the_wheel_holds_the_stack_with_its_modes(wheel: Path, installed_assets:
 def test_it_runs_outside_the_checkout(installed: Path, wheel: Path) -> None:
     version = done(installed / "venv/bin/rigstack", "--version", cwd=installed)
     assert version == f"rigstack {wheel.name.split('-')[1]}"
-    assert "Commands" in done(installed / "venv/bin/rigstack", "--help", cwd=installed)
+    assert "Usage: rigstack" in done(installed / "venv/bin/rigstack", "--help", cwd=installed)
     assert "authorized_keys" in done(installed / "venv/bin/rigstack", "config", "reference", cwd=installed)
 
 
