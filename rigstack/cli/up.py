@@ -7,9 +7,10 @@ import time
 import click
 
 from rigstack.cli import console
-from rigstack.cli.rig import known_projects, rig_of, survey
+from rigstack.cli.rig import Survey, known_projects, rig_of, survey
 from rigstack.errors import EngineError
 from rigstack.host.lock import rig_lock
+from rigstack.plan.cuda import ensure_cuda
 from rigstack.plan.gpu_choice import ensure_met
 from rigstack.plan.reconcile import reconcile
 
@@ -42,7 +43,7 @@ def up(
     only = known_projects(rig, projects)
     if dry_run:
         seen = survey(place, rig, only=only)
-        ensure_met(seen.choice, only)
+        _ensure_possible(seen, only)
         plan = reconcile(seen.desired, seen.observed, only=only)
         if as_json:
             steps = [{"step": str(step), "cause": step.cause} for step in plan.steps]
@@ -57,7 +58,7 @@ def up(
     with rig_lock(place.path, "up", wait=not no_wait, on_wait=console.note) as lock:
         for _ in range(ROUNDS):
             seen = survey(place, rig, only=only)
-            ensure_met(seen.choice, only)
+            _ensure_possible(seen, only)
             plan = reconcile(seen.desired, seen.observed, only=only)
             if not plan:
                 break
@@ -97,6 +98,12 @@ def up(
 
         console.result(welcome(seen.rig, seen.host))
         console.note(f"done in {time.monotonic() - started:.1f} s")
+
+
+def _ensure_possible(seen: Survey, only: frozenset[str]) -> None:
+    """Raises HostError for GPUs that cannot be given and for a CUDA that the driver cannot run."""
+    ensure_met(seen.choice, only)
+    ensure_cuda(seen.rig, seen.host, seen.choice.given, only)
 
 
 @click.command()

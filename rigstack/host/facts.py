@@ -10,6 +10,7 @@ from rigstack.assets import assets_dir
 from rigstack.config.model import Rig
 from rigstack.errors import ConfigError, HostError
 from rigstack.host.devices import observe_gpu
+from rigstack.host.nvidia import driver_version
 from rigstack.host.project_files import read_project_inputs
 from rigstack.host.ssh_keys import public_half, resolve_authorized_keys
 from rigstack.plan.host import Host
@@ -44,6 +45,7 @@ def observe_host(rig: Rig) -> Host:
         caddy=_caddy_files(assets),
         tls={key: _tls_file(rig, root, key) for key in tls_files(rig)},
         ddns_password=_ddns_password(rig, root),
+        driver=driver_version(Path("/")),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from rigstack.config.model import Project, Rig
+from rigstack.plan.cuda import automatic_cuda, notes_on_cuda
 from rigstack.plan.gpu_choice import choose
 from rigstack.plan.host import Host, ProjectInputs
 from rigstack.render.authorized_keys import render_gateway_keys, render_workspace_keys
@@ -264,7 +265,7 @@ def _project_image(rig: Rig, project: Project, host: Host, base: Image) -> Image
         staged.setdefault(always, "")
     cuda = project.cuda or rig.images.cuda
     if cuda == "auto":
-        cuda = "13.0" if host.gpu.kind != "none" else "none"
+        cuda = automatic_cuda(host)
     args = (("BASE", base.tag), ("CUDA", cuda), ("PROJECT", project.name))
     sources = host.image_sources["project"]
     inputs = (
@@ -353,6 +354,7 @@ def _notes(rig: Rig, host: Host) -> tuple[str, ...]:
     notes = []
     if host.gpu.kind == "none" and rig.gpu_mode != "none" and any(p.gpus not in ("none", 0) for p in rig.projects):
         notes.append(f"no GPU in the containers: {host.gpu.why}")
+    notes += notes_on_cuda(rig, host)
     if not host.authorized_keys:
         notes.append("nobody can log in over SSH yet: [access] authorized_keys in rig.toml is empty")
     return tuple(notes)

@@ -48,7 +48,7 @@ class Host(Value):
     image_sources: image -> file -> digest, for the folders of images/.
     caddy: file below caddy/ -> text.
     tls: key of [tls] -> PEM text of the file it names. inputs: project -> what goes into its image.
-    ddns_password: from [ddns] password_file.
+    ddns_password: from [ddns] password_file. driver: the loaded NVIDIA driver's version, "" when there is none.
     """
 
     uid: int
@@ -67,3 +67,4 @@ class Host(Value):
     caddy: Mapping[str, str]
     tls: Mapping[str, Secret]
     ddns_password: Secret
+    driver: str = ""

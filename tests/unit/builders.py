@@ -39,6 +39,7 @@ def a_host(
     compose_digest: str = "c0ffee",
     ddns_password: str = "",
     caddy: dict[str, str] | None = None,
+    driver: str = "",
 ) -> Host:
     """A machine called "box" without a GPU; files: project -> file in its build context -> text."""
     image_sources = {name: {"Dockerfile": f"sum of {name}"} for name in ("base", "project", "gateway", "edge", "ddns")}
@@ -62,6 +63,7 @@ def a_host(
         caddy=caddy or {"Caddyfile": "the edge's policy\n"},
         tls={key: Secret(f"PEM of {key}") for key in tls_files(rig)},
         ddns_password=Secret(ddns_password),
+        driver=driver,
     )
 
 
