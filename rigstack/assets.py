@@ -1,4 +1,4 @@
-"""Where compose.yaml, images/ and caddy/ are: the checkout's own, or the copy inside an installed wheel."""
+"""Where compose.yaml, images/, caddy/ and programs/ are: the checkout's own, or the copy inside an installed wheel."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rigstack.errors import HostError
 
 @functools.cache
 def assets_dir() -> Path:
-    """The folder that holds compose.yaml, images/ and caddy/.
+    """The folder that holds compose.yaml, images/, caddy/ and programs/.
 
     Raises HostError when neither the wheel's copy nor a checkout is there (a broken installation).
     """

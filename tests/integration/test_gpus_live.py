@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -167,3 +169,16 @@ def test_another_rig_of_this_machine_counts_too(make_rig: MakeRig, made_up: Made
     code, _, told = up(rig, made_up)
     assert code == 3
     assert f"GPU {made_up.names[1]}: one of rig {holder.split()[0]} (exclusive)" in told
+
+
+def test_a_gpu_check_runs_in_the_workspace(make_rig: MakeRig, made_up: MadeUpGpus) -> None:
+    """A made-up GPU cannot compute; that it was tried in the container, and what is said, is what can be shown."""
+    name = docker("ps", "--filter=label=rigstack.project=three", '--format={{.Label "rigstack.directory"}}').split()[0]
+    done = subprocess.run(
+        [sys.executable, "-m", "rigstack", "--rig", name, "gpu", "check", "three"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **made_up.env},
+    )
+    assert done.returncode == 3, done.stderr
+    assert "three has no working GPU: no NVIDIA driver in the container: libcuda.so.1 is not there" in done.stderr

@@ -35,7 +35,7 @@ def test_the_wheel_takes_all_of_them() -> None:
     document = tomllib.loads((TOP / "pyproject.toml").read_text())
     forced = document["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
     assert {source: target.removeprefix("rigstack/_assets/") for source, target in forced.items()} == {
-        name: name for name in ("compose.yaml", "images", "caddy")
+        name: name for name in ("compose.yaml", "images", "caddy", "programs")
     }
 
 

@@ -150,3 +150,12 @@ def test_a_changed_setting_is_planned_and_told(settled_rig: tuple[Path, Desired]
     assert plan.splitlines()[1].startswith("2. start demo-workspace, demo-notebook - demo-workspace: its settings")
     assert status.status == 0
     assert "! what runs is not what rig.toml says" in status.stdout
+
+
+def test_a_gpu_check_without_a_gpu_is_one_line(settled_rig: tuple[Path, Desired]) -> None:
+    root, desired = settled_rig
+    with fake_engine(root, {"/containers/json": listed(root, desired)}) as engine:
+        done = rigstack(root, engine.url, "gpu", "check", "demo")
+        assert rigstack(root, engine.url, "gpu", "check", "nothing").status == 2
+    assert (done.status, done.stdout) == (3, "")
+    assert done.stderr == "error: demo has no GPU: this machine has no NVIDIA driver\n"
