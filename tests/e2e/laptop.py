@@ -13,7 +13,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+
+from tests.live_rig import LiveRig
 
 # 198.18.0.0/15 is set aside for tests of networks (RFC 2544); each laptop takes four addresses of it.
 BLOCK = "198.18"
@@ -134,3 +137,14 @@ class Laptop:
             if not self.home.exists():
                 return
             time.sleep(0.1)
+
+
+def rig_on_the_cable(
+    make_rig: Callable[..., LiveRig], laptop: Laptop, projects: tuple[str, ...] = ("demo",)
+) -> LiveRig:
+    """A running rig that answers at the laptop's end of the network only, without GPUs."""
+    made = make_rig(projects=projects)
+    made.set("bind", f'"{laptop.rig_address}"')
+    (made.path / "rig.toml").write_text(made.toml.replace("[gpu]\n", '[gpu]\nmode = "none"\n'))
+    made.up()
+    return made

@@ -16,7 +16,7 @@ from rigstack.laptop.rigs import ensure_connected
 from rigstack.plan.fingerprint import fingerprint
 from rigstack.plan.remote import parse_connection
 from tests.conftest import MakeRig
-from tests.e2e.laptop import Laptop
+from tests.e2e.laptop import Laptop, rig_on_the_cable
 from tests.live_rig import LiveRig, free_port, wait_for
 
 OWN_CONFIG = b"# mine\r\nHost work\r\n    User me\r\n"
@@ -32,10 +32,7 @@ def laptop() -> Iterator[Laptop]:
 @pytest.fixture(scope="module")
 def rig(make_rig: MakeRig, laptop: Laptop) -> LiveRig:
     """A rig on the laptop's cable that knows nobody from there."""
-    made = make_rig()
-    made.set("bind", f'"{laptop.rig_address}"')
-    made.up()
-    return made
+    return rig_on_the_cable(make_rig, laptop)
 
 
 @pytest.fixture
