@@ -122,8 +122,13 @@ def stream(
     return child.returncode
 
 
-def start_daemon(argv: Sequence[str], *, log: str, env: Mapping[str, str] | None = None) -> int:
-    """Starts a long-lived process in a session of its own, its output appended to the file `log`; returns its pid."""
+def start_daemon(
+    argv: Sequence[str], *, log: str, env: Mapping[str, str] | None = None, keep_open: Sequence[int] = ()
+) -> int:
+    """Starts a long-lived process in a session of its own, its output appended to the file `log`; returns its pid.
+
+    keep_open: file descriptors it inherits.
+    """
     with open(log, "ab") as out:
         child = subprocess.Popen(
             list(argv),
@@ -132,6 +137,7 @@ def start_daemon(argv: Sequence[str], *, log: str, env: Mapping[str, str] | None
             stderr=out,
             start_new_session=True,
             env={**os.environ, **env} if env else None,
+            pass_fds=tuple(keep_open),
         )
     return child.pid
 

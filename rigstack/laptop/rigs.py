@@ -9,6 +9,7 @@ from pathlib import Path
 from rigstack.errors import ConfigError
 from rigstack.laptop import ssh
 from rigstack.laptop.home import LaptopHome, read_bytes, write_bytes
+from rigstack.laptop.kept import list_kept, stop_kept
 from rigstack.plan.remote import Connection, RemoteProject, connection_document, parse_connection
 from rigstack.render.ssh_config import add_include, remove_include, render_known_hosts, render_ssh_config
 from rigstack.value import Value
@@ -44,6 +45,10 @@ class Target(Value):
     @property
     def alias(self) -> str:
         return self.connection.alias(self.project.name)
+
+    @property
+    def direct(self) -> str:
+        return self.connection.direct_alias(self.project.name)
 
 
 def load_connections(home: LaptopHome) -> tuple[Connection, ...]:
@@ -142,9 +147,14 @@ def undo_plan(home: LaptopHome, connection: Connection) -> tuple[Path, ...]:
 def ensure_disconnected(home: LaptopHome, connection: Connection) -> tuple[Path, ...]:
     """Takes a connection's files away, and with the last one the Include line; returns what changed.
 
-    ~/.ssh/config is left with exactly the bytes that are not ours, and deleted only when rigstack made it.
+    Its tunnels and whatever else is kept up for it end first. ~/.ssh/config is left with exactly the bytes that are not
+    ours, and deleted only when rigstack made it.
     """
     changed = undo_plan(home, connection)
+    aliases = {connection.alias(project.name) for project in connection.rig.projects}
+    for one in list_kept(home):
+        if one.alias in aliases:
+            stop_kept(home, one)
     for project in connection.rig.projects:
         ssh.run_ssh(ssh.close_shared_argv(home, connection.alias(project.name)), timeout=10)
     for path in changed:

@@ -77,6 +77,10 @@ class Connection(Value):
         """A project's ssh name."""
         return f"{self.name}-{project}"
 
+    def direct_alias(self, project: str) -> str:
+        """The ssh name of a connection of its own to the project, with no forwards. No project's name has a dot."""
+        return f"{self.alias(project)}.direct"
+
     @property
     def edge_url(self) -> str:
         """Where the rig's edge answers, by its best name."""

@@ -64,6 +64,7 @@ def render_ssh_config(connection: Connection, places: Places) -> str:
         "    ControlMaster no",
         "    ControlPath none",
         "    RequestTTY no",
+        "    ServerAliveInterval 15",
         *_common(connection, places),
     ]
     ports = local_ports(connection)
@@ -83,21 +84,30 @@ def render_ssh_config(connection: Connection, places: Places) -> str:
 def _project(
     connection: Connection, places: Places, project: RemoteProject, ports: dict[tuple[str, int], int]
 ) -> list[str]:
+    alias, direct = connection.alias(project.name), connection.direct_alias(project.name)
     shared = [
         "    ControlMaster auto",
         f"    ControlPath {quoted(places.control_path)}",
         "    ControlPersist 10m",
     ]
+    forwards = [f"    LocalForward 127.0.0.1:{ports[project.name, port]} 127.0.0.1:{port}" for port in project.ports]
     return [
-        f"Host {connection.alias(project.name)}",
+        f"Host {alias} {direct}",
         f"    HostName {project.host}",
         "    Port 22",
         f"    User {project.user}",
         f"    ProxyJump {connection.gateway}",
-        f"    HostKeyAlias {connection.alias(project.name)}",
-        *(shared if places.control_path else []),
+        f"    HostKeyAlias {alias}",
         *_common(connection, places),
-        *(f"    LocalForward 127.0.0.1:{ports[project.name, port]} 127.0.0.1:{port}" for port in project.ports),
+        f"Host {alias}",
+        "    ServerAliveInterval 15",
+        *(shared if places.control_path else []),
+        *forwards,
+        # What rigstack keeps up for long has a connection of its own, and notices sooner when that is dead.
+        f"Host {direct}",
+        "    ServerAliveInterval 5",
+        "    ControlMaster no",
+        "    ControlPath none",
     ]
 
 
@@ -112,7 +122,6 @@ def _common(connection: Connection, places: Places) -> list[str]:
         "    CheckHostIP no",
         # Hardware AES: about twice the client's default, chacha20-poly1305.
         "    Ciphers ^aes256-gcm@openssh.com",
-        "    ServerAliveInterval 15",
         "    ServerAliveCountMax 3",
         "    ConnectTimeout 15",
         *([f"    IdentityFile {quoted(connection.identity)}", "    IdentitiesOnly yes"] if connection.identity else []),

@@ -1,0 +1,68 @@
+"""Command lines for a project's shell and for copying files."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from rigstack.errors import ConfigError
+from rigstack.laptop import ssh
+from rigstack.laptop.home import LaptopHome
+from rigstack.laptop.rigs import Target, find_project
+
+
+def command_argv(home: LaptopHome, target: Target, command: Sequence[str]) -> tuple[str, ...]:
+    """Runs a command in the project's folder. One word is shell text, as with ssh; several are words."""
+    text = command[0] if len(command) == 1 else shlex.join(command)
+    return ssh.client_argv(home, target.alias, f"cd {shlex.quote(target.project.folder)} || exit\n{text}")
+
+
+def login_argv(home: LaptopHome, target: Target, *, terminal: bool) -> tuple[str, ...]:
+    """A login shell, which lands in the project's folder."""
+    return ssh.client_argv(home, *(("-t",) if terminal else ()), target.alias)
+
+
+def tmux_argv(home: LaptopHome, target: Target, session: str) -> tuple[str, ...]:
+    """The tmux session of that name, begun in the project's folder when there is none.
+
+    tmux ends at once on a terminal it has no description of: those get the plainest that has colours.
+    """
+    text = (
+        'infocmp "$TERM" > /dev/null 2>&1 || export TERM=xterm-256color; '
+        f"exec tmux -u new-session -A -s {session} -c {shlex.quote(target.project.folder)}"
+    )
+    return ssh.client_argv(home, "-t", "-o", "ServerAliveInterval=5", target.alias, text)
+
+
+def copy_argv(home: LaptopHome, paths: Sequence[str]) -> tuple[tuple[str, ...], Target]:
+    """rsync (scp where there is none) for `paths`, the last of which is the destination; and the project in them.
+
+    Raises ConfigError unless exactly one project is named, on one side.
+    """
+    split = [_remote(home, path) for path in paths]
+    targets = {target.alias: target for target, _ in split if target is not None}
+    sides = {target is not None for target, _ in split[:-1]}
+    if len(targets) != 1 or len(sides) != 1 or sides == {split[-1][0] is not None}:
+        raise ConfigError(
+            "one side must be a project (PROJECT:PATH) and the other this machine",
+            remedy="rigstack cp results.csv demo:data/, or rigstack cp demo:runs/ .",
+        )
+    target = next(iter(targets.values()))
+    words = [f"{target.alias}:{path}" if there else path for there, path in split]
+    if shutil.which("rsync"):
+        shell = shlex.join(ssh.client_argv(home))
+        argv = ("rsync", "-a", "--partial", "--progress", "-e", shell, "--", *words)
+    else:
+        argv = ("scp", *home.ssh_words(), "-rp", "--", *words)
+    return argv, target
+
+
+def _remote(home: LaptopHome, path: str) -> tuple[Target | None, str]:
+    """The project and the path in it that `PROJECT:PATH` names; (None, path) for a file of this machine."""
+    name, colon, rest = path.partition(":")
+    if not colon or "/" in name or Path(path).exists():
+        return None, path
+    target = find_project(home, name)
+    return target, rest if rest.startswith(("/", "~")) else f"{target.project.folder}/{rest}"

@@ -1,0 +1,84 @@
+"""What is kept up in the background: it comes back when it ends, is found again, and is gone after stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from rigstack.errors import HostError
+from rigstack.laptop.home import LaptopHome
+from rigstack.laptop.kept import Kept, last_lines, list_kept, start_kept, stop_kept
+from rigstack.laptop.tunnel import is_free, pick_port
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> LaptopHome:
+    return LaptopHome(path=tmp_path, ssh_path=tmp_path)
+
+
+def until(true: object, seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def kept(home: LaptopHome, *argv: str) -> Kept:
+    return start_kept(home, Kept(kind="tunnel", id="t", alias="box-demo", about={"remote": "1"}, argv=argv))
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+
+
+def test_it_is_started_again_and_again(home: LaptopHome) -> None:
+    one = kept(home, "/bin/sh", "-c", f"echo run >> {home.path}/runs; exit 3")
+    try:
+        until(lambda: (home.path / "runs").exists() and len((home.path / "runs").read_text().split()) >= 2)
+        assert list_kept(home) == list_kept(home, "tunnel") == (one,)
+        assert list_kept(home, "sync") == ()
+        assert any("ended with status 3" in line for line in last_lines(home, one))
+        with pytest.raises(HostError, match="runs already"):
+            kept(home, "true")
+    finally:
+        stop_kept(home, one)
+    assert list_kept(home) == ()
+    assert not (home.folder / "kept").exists()
+    assert not alive(one.pid)
+
+
+def test_stop_ends_what_it_started(home: LaptopHome) -> None:
+    one = kept(home, "/bin/sh", "-c", f"echo $$ > {home.path}/child; exec sleep 300")
+    until(lambda: (home.path / "child").exists() and (home.path / "child").read_text().strip())
+    child = int((home.path / "child").read_text())
+    stop_kept(home, one)
+    until(lambda: not alive(child))
+
+
+def test_what_was_killed_is_forgotten(home: LaptopHome) -> None:
+    one = kept(home, "sleep", "300")
+    os.killpg(one.pid, signal.SIGKILL)
+    until(lambda: list_kept(home) == ())
+    again = kept(home, "sleep", "300")
+    stop_kept(home, again)
+
+
+def test_ports() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert not is_free(port)
+        assert pick_port(port) > port
+    assert is_free(port)
+    assert pick_port(port) == port
+    assert pick_port(80) >= 10080
