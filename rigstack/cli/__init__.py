@@ -31,6 +31,10 @@ HOST_COMMANDS: dict[str, tuple[str, str, str]] = {
 LAPTOP_COMMANDS: dict[str, tuple[str, str, str]] = {
     "connect": ("rigstack.cli.connect", "connect", "Connect this machine to a rig: its projects get ssh names."),
     "refresh": ("rigstack.cli.connect", "refresh", "Read the rig's description again, after projects changed."),
+    "ssh": ("rigstack.cli.ssh", "ssh", "A shell in a project that survives a lost connection, or one command."),
+    "cp": ("rigstack.cli.ssh", "cp", "Copy files between this machine and a project."),
+    "open": ("rigstack.cli.open", "open", "Open a project's notebook in the browser."),
+    "tunnel": ("rigstack.cli.tunnel", "tunnel", "Keep ports of a project's programs on this laptop."),
     "disconnect": ("rigstack.cli.connect", "disconnect", "Take away everything that connect wrote."),
 }
 COMMANDS = {**HOST_COMMANDS, **LAPTOP_COMMANDS}

@@ -20,10 +20,19 @@ _QUIET = {"off", "absent", "starting"}
 
 
 @click.command()
+@click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/reference/status.md).")
 @click.pass_context
-def status(context: click.Context, as_json: bool) -> None:
-    """What runs, where to click, what is wrong and what to do. Exit code 5 when something is wrong."""
+def status(context: click.Context, name: str | None, as_json: bool) -> None:
+    """What runs, where to click, what is wrong and what to do. Exit code 5 when something is wrong.
+
+    On a laptop (no rig directory here, or the NAME of a connected rig given): what answers from there.
+    """
+    from rigstack.cli.status_from_afar import is_from_afar, status_from_afar
+
+    if is_from_afar(context.obj, name):
+        status_from_afar(context, name, as_json=as_json)
+        return
     place, rig = rig_of(context)
     seen = survey(place, rig, causes=False)
     report = assess(

@@ -1,0 +1,219 @@
+"""A day at the laptop: commands, a shell, files, tunnels and status, and a network that breaks in the middle of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import MakeRig
+from tests.e2e.laptop import Laptop, rig_on_the_cable
+from tests.live_rig import LiveRig, free_port, wait_for
+
+
+@pytest.fixture(scope="module")
+def laptop() -> Iterator[Laptop]:
+    made = Laptop()
+    yield made
+    made.destroy()
+
+
+@pytest.fixture(scope="module")
+def rig(make_rig: MakeRig, laptop: Laptop) -> LiveRig:
+    """A rig on the laptop's cable, and the laptop connected to it as "box"."""
+    made = rig_on_the_cable(make_rig, laptop)
+    for name in ("id_ed25519", "id_ed25519.pub"):
+        laptop.path(f".ssh/{name}").write_bytes((made.key.parent / name).read_bytes())
+        laptop.path(f".ssh/{name}").chmod(0o600)
+    fingerprint = made.status()["gateway"]["fingerprint"]
+    where = f"{laptop.rig_address}:{made.ssh_port}"
+    done = laptop.rigstack("connect", where, "--as", "box", "--fingerprint", fingerprint)
+    assert done.returncode == 0, done.stderr
+    return made
+
+
+def test_a_command_runs_in_the_project_s_folder(laptop: Laptop, rig: LiveRig) -> None:
+    done = laptop.rigstack("ssh", "demo", "pwd")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "/code/demo\n", "")
+    assert laptop.rigstack("ssh", "box-demo", "python", "-c", "print('a  b')").stdout == "a  b\n"
+    assert laptop.rigstack("ssh", "demo", "echo one | tr o O; exit 7").returncode == 7
+    wrong = laptop.rigstack("ssh", "dmeo", "true")
+    assert wrong.returncode == 2
+    assert "projects: demo" in wrong.stderr
+
+
+def test_files_to_and_fro(laptop: Laptop, rig: LiveRig) -> None:
+    laptop.path("results").mkdir()
+    laptop.path("results/a b.csv").write_text("1,2\n")
+    done = laptop.rigstack("cp", "results", "demo:data/")
+    assert done.returncode == 0, done.stderr
+    assert (rig.code() / "data/results/a b.csv").read_text() == "1,2\n"
+    assert laptop.rigstack("cp", "demo:data/results/a b.csv", "back.csv").returncode == 0
+    assert laptop.path("back.csv").read_text() == "1,2\n"
+    assert laptop.rigstack("cp", "back.csv", "there.csv").returncode == 2
+    assert laptop.rigstack("cp", "demo:a", "demo:b").returncode == 2
+
+
+def test_open_prints_the_address(laptop: Laptop, rig: LiveRig) -> None:
+    url = f"https://{laptop.rig_address}:{rig.https_port}/p/demo/"
+    assert laptop.rigstack("open", "demo").stdout == url + "\n"
+    assert laptop.rigstack("open", "demo", "nb/my work.ipynb").stdout == url + "lab/tree/nb/my%20work.ipynb\n"
+
+
+def test_status_says_what_answers_from_here(laptop: Laptop, rig: LiveRig) -> None:
+    done = laptop.rigstack("status", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    document = json.loads(done.stdout)
+    assert document["seen_from"] == "laptop"
+    assert document["rig"]["state"] == document["edge"]["state"] == document["gateway"]["state"] == "reachable"
+    assert document["gateway"]["fingerprint"] == rig.status()["gateway"]["fingerprint"]
+    project = document["projects"][0]
+    assert (project["workspace"]["state"], project["notebook"]["state"]) == ("reachable", "reachable")
+    assert (project["gpus"], project["workspace"]["health"]) == ("unknown", "unknown")
+    assert document.keys() >= (rig.status().keys() - {"schema"})
+    rig.run("compose", "--", "stop", "demo-workspace", "demo-notebook")
+    try:
+        laptop.run("ssh", "-O", "exit", "box-demo")
+        page = laptop.rigstack("status", "box")
+        assert page.returncode == 5
+        assert "demo-workspace does not answer" in page.stdout
+        assert "demo-notebook does not answer" in page.stdout
+        failed = laptop.rigstack("ssh", "demo", "true")
+        assert failed.returncode == 10
+        assert "the rig answers, and the workspace of demo does not" in failed.stderr
+    finally:
+        rig.run("compose", "--", "start", "demo-workspace", "demo-notebook")
+    wait_for("it is back", lambda: laptop.rigstack("status").returncode == 0, timeout=60)
+
+
+@pytest.fixture
+def server(laptop: Laptop, rig: LiveRig) -> Iterator[int]:
+    """A program in the workspace that answers HTTP on its port."""
+    port = 16006
+    laptop.rigstack("ssh", "demo", f"setsid python -m http.server --bind 127.0.0.1 {port} > /dev/null 2>&1 &")
+    ready = f"curl -s --max-time 2 -o /dev/null http://127.0.0.1:{port}/"
+    wait_for("the program listens", lambda: laptop.rigstack("ssh", "demo", ready).returncode == 0)
+    yield port
+    laptop.rigstack("ssh", "demo", f"kill $(pgrep -f 'http.server.*{port}')")
+
+
+def test_a_tunnel_comes_back_after_a_cut(laptop: Laptop, rig: LiveRig, server: int) -> None:
+    def works(local: int) -> bool:
+        return laptop.run("curl", "-s", "--max-time", "2", f"http://127.0.0.1:{local}/").returncode == 0
+
+    done = laptop.rigstack("tunnel", "demo", str(server), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["tunnels"][0]["local"] == server
+    assert works(server)
+    assert laptop.rigstack("tunnel", "demo", str(server)).returncode == 0  # the same one
+    assert len(json.loads(laptop.rigstack("tunnel", "--list", "--json").stdout)["tunnels"]) == 1
+
+    laptop.cut()
+    try:
+        assert not works(server), "the cut did not hurt"
+        # Long enough for the connection to be given up: 3 questions without an answer, 5 s apart.
+        state = lambda: json.loads(laptop.rigstack("tunnel", "--list", "--json").stdout)["tunnels"][0]["state"]  # noqa: E731
+        wait_for("the cut is noticed", lambda: state() == "reconnecting", timeout=60)
+    finally:
+        laptop.heal()
+    healed = time.monotonic()
+    wait_for("the tunnel is back", lambda: works(server), timeout=60)
+    print(f"tunnel: back {time.monotonic() - healed:.1f} s after the cut healed")
+    stopped = laptop.rigstack("tunnel", "--stop", "demo", str(server))
+    assert "stopped" in stopped.stdout
+    assert not works(server)
+    assert laptop.rigstack("tunnel", "--list").stdout == "no tunnels\n"
+    assert not laptop.path(".ssh/rigstack/kept").exists()
+
+
+def test_a_port_that_is_taken_here_gives_way(laptop: Laptop, rig: LiveRig, server: int) -> None:
+    holder = laptop.start(sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(server))
+    taken = ("curl", "-s", "-o", "/dev/null", f"http://127.0.0.1:{server}/")
+    try:
+        wait_for("the port is taken", lambda: laptop.run(*taken).returncode == 0)
+        done = laptop.rigstack("tunnel", "demo", str(server))
+        assert done.returncode == 0, done.stderr
+        assert f"port {server} is taken here; {server + 1} it is" in done.stderr
+        named = laptop.rigstack("tunnel", "demo", f"{server}:{free_port()}")
+        assert named.returncode == 2
+    finally:
+        holder.kill()
+        holder.wait()
+        laptop.rigstack("tunnel", "--stop")
+
+
+def test_a_tunnel_that_cannot_be_says_why(laptop: Laptop, rig: LiveRig) -> None:
+    laptop.cut()
+    try:
+        done = laptop.rigstack("tunnel", "demo", "6006", timeout=120)
+    finally:
+        laptop.heal()
+    assert done.returncode == 10
+    assert "no tunnel to port 6006 of demo" in done.stderr
+    assert laptop.rigstack("tunnel", "--list").stdout == "no tunnels\n"
+
+
+class Terminal:
+    """`rigstack ssh demo` on a terminal of its own; what it shows is collected as it comes."""
+
+    def __init__(self, laptop: Laptop) -> None:
+        command = f"stty rows 40 cols 120; {sys.executable} -m rigstack ssh demo"
+        self.process = laptop.start("script", "-qfec", command, "/dev/null")
+        self.shown = ""
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        while text := self.process.stdout.read(1):
+            self.shown += text
+
+    def type(self, text: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(text + "\r")
+        self.process.stdin.flush()
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def test_a_shell_survives_a_cut(laptop: Laptop, rig: LiveRig) -> None:
+    laptop.run("ssh", "-O", "exit", "box-demo")
+    terminal = Terminal(laptop)
+    try:
+        wait_for("tmux is there", lambda: "[main]" in terminal.shown)
+        terminal.type(
+            "echo pid-$$-pid; pwd > where.txt; for i in $(seq 300); do echo $i >> ticks.txt; sleep 0.2; done &"
+        )
+        wait_for("the work has begun", lambda: (rig.code() / "ticks.txt").exists())
+        assert (rig.code() / "where.txt").read_text() == "/code/demo\n"
+        laptop.cut()
+        try:
+            at_cut = len((rig.code() / "ticks.txt").read_text().split())
+            wait_for("the cut is noticed", lambda: "The connection is lost" in terminal.shown, timeout=90)
+        finally:
+            laptop.heal()
+        healed = time.monotonic()
+        terminal.shown = ""
+        wait_for("the session is back", lambda: "[main]" in terminal.shown, timeout=60)
+        print(f"tmux: back {time.monotonic() - healed:.1f} s after the cut healed")
+        assert len((rig.code() / "ticks.txt").read_text().split()) > at_cut
+        terminal.type("echo again-$(wc -l < where.txt)")
+        wait_for("the session takes words", lambda: "again-1" in terminal.shown)
+        terminal.type("kill %1; exit")
+        assert terminal.process.wait(timeout=20) == 0
+    finally:
+        terminal.close()
+        laptop.rigstack("ssh", "demo", "tmux kill-server")
+
+
+def test_disconnect_ends_what_is_kept(laptop: Laptop, rig: LiveRig, server: int) -> None:
+    assert laptop.rigstack("tunnel", "demo", str(server)).returncode == 0
+    assert laptop.run("ssh", "box-demo", "true").returncode == 0
+    assert laptop.rigstack("disconnect").returncode == 0
+    wait_for("no ssh is left", lambda: laptop.run("pgrep", "-f", "box-demo").stdout == "")
+    assert {path.name for path in laptop.path(".ssh").iterdir()} == {"id_ed25519", "id_ed25519.pub"}
