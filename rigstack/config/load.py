@@ -167,13 +167,14 @@ def _projects(problems: _Problems, given: object, rig_dir: Path) -> dict[str, di
 
 def _own_settings(problems: _Problems, folder: Path, over: object) -> dict[str, Any]:
     """`[tool.rigstack]` of the project's own pyproject.toml, without the keys of `over`: rig.toml's words win."""
+    carried = _carried(folder, over)
     file = folder / "pyproject.toml"
     try:
         source = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
-        return {}
+        return carried
     if "[tool.rigstack" not in source:
-        return {}
+        return carried
     tool = _toml(source, str(file)).get("tool")
     given = tool.get("rigstack", {}) if isinstance(tool, dict) else {}
     if isinstance(given, dict) and isinstance(over, dict):
@@ -181,7 +182,22 @@ def _own_settings(problems: _Problems, folder: Path, over: object) -> dict[str, 
     there = _Problems(file=str(file), source=source)
     values = _table(there, "tool.rigstack", given, PROJECT)
     problems.lines += there.lines
-    return {key: values[key] for key in given if key in PROJECT} if isinstance(given, dict) else {}
+    own = {key: values[key] for key in given if key in PROJECT} if isinstance(given, dict) else {}
+    return {**carried, **own}
+
+
+def _carried(folder: Path, over: object) -> dict[str, Any]:
+    """Environment and ports of the project's devcontainer.json; every other place that names them wins."""
+    if not (folder / ".devcontainer").is_dir() and not (folder / ".devcontainer.json").is_file():
+        return {}
+    from rigstack.config.devcontainer import load_devcontainer
+
+    build = over.get("build", "auto") if isinstance(over, dict) else "auto"
+    given = load_devcontainer(folder) if build in ("auto", "devcontainer") else None
+    if given is None:
+        return {}
+    found: dict[str, Any] = {"env": given.env, "ports": given.ports}
+    return {key: value for key, value in found.items() if value and not (isinstance(over, dict) and key in over)}
 
 
 def _cross_checks(

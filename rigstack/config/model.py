@@ -55,11 +55,14 @@ Gpus = str | int | tuple[str, ...]
 
 
 class Project(Value):
-    """[projects.NAME]: one folder under code/. Sizes as written ("8g"); "" is no limit."""
+    """[projects.NAME]: one folder under code/. Sizes as written ("8g"); memory "" is no limit."""
 
     name: str
     gpus: Gpus
     gpu_sharing: str
+    build: str
+    python: str
+    index: tuple[str, ...]
     cuda: str
     apt: tuple[str, ...]
     memory: str

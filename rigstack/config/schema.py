@@ -153,6 +153,25 @@ def size(value: Any) -> str:
     return value.lower()
 
 
+def shared_memory(value: Any) -> str:
+    """Like size, but never "": without a size the engine gives 64 MB, which no data loader gets far with."""
+    if value == "":
+        raise ValueError('a size such as "8g"')
+    return size(value)
+
+
+def python(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"|3\.\d{1,2}", value):
+        raise ValueError('a Python version such as "3.12", or "" for the image\'s own')
+    return value
+
+
+def public_url(value: Any) -> str:
+    if not isinstance(value, str) or not value or "@" in value:
+        raise ValueError('a URL such as "https://host/path" without a password (that goes to images.pip_index_file)')
+    return url(value)
+
+
 def cuda(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"|auto|none|\d\d\.\d", value):
         raise ValueError('"auto", "none" or a version such as "13.0"')
@@ -259,10 +278,13 @@ TABLES: dict[str, dict[str, Key]] = {
 PROJECT: dict[str, Key] = {
     "gpus": Key(parse=gpus, default="all"),
     "gpu_sharing": Key(parse=choice("shared", "exclusive"), default="shared"),
+    "build": Key(parse=choice("auto", "files", "dockerfile", "devcontainer"), default="auto"),
+    "python": Key(parse=python, default=""),
+    "index": Key(parse=list_of(public_url), default=()),
     "cuda": Key(parse=cuda, default=""),
     "apt": Key(parse=list_of(apt_package), default=()),
     "memory": Key(parse=size, default=""),
-    "shm": Key(parse=size, default="8g"),
+    "shm": Key(parse=shared_memory, default="8g"),
     "pids": Key(parse=whole(64, 4194304), default=16384),
     "ports": Key(parse=list_of(port), default=()),
     "ssh_port": Key(parse=port, default=None),

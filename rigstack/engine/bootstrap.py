@@ -10,7 +10,7 @@ from pathlib import Path
 from rigstack import process
 from rigstack.engine import api
 from rigstack.errors import EngineError, HostError
-from rigstack.plan.desired import Bootstrap
+from rigstack.plan.images import Bootstrap
 
 SOURCE_LABEL = "rigstack.source"
 

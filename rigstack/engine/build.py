@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from rigstack.errors import BuildError, HostError
-from rigstack.plan.desired import Image
+from rigstack.engine.build_failure import build_failure, recipes
+from rigstack.engine.build_progress import PlainProgress
+from rigstack.errors import HostError
+from rigstack.plan.images import Image
 from rigstack.render.bake import render_bake
 from rigstack.value import Value
 
@@ -57,7 +57,7 @@ def build_images(
             reader.read(line)
     if not reader.failed and reader.succeeded:
         return
-    raise _failure(reader, log)
+    raise build_failure(reader, log, recipes(images, inputs.assets))
 
 
 def stage(staging: Path, images: tuple[Image, ...]) -> None:
@@ -76,6 +76,23 @@ def stage(staging: Path, images: tuple[Image, ...]) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
             path.chmod(0o755 if name == "postBuild" else 0o644)
+        for copy in image.copies:
+            _copy(Path(copy.source), folder / copy.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not image.dockerfile:
+            (staging / f"{image.name}.Dockerfile").write_text(image.dockerfile_text, encoding="utf-8")
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if source.is_symlink():
+            target.symlink_to(os.readlink(source))  # noqa: PTH115
+        else:
+            shutil.copyfile(source, target)
+            shutil.copymode(source, target)
+    except OSError as failed:
+        raise HostError(f"cannot copy {source} for the build: {failed}", remedy="run it again") from None
 
 
 def _bake(bake: Path, no_cache: bool) -> Iterator[str]:
@@ -101,94 +118,6 @@ def _bake(bake: Path, no_cache: bool) -> Iterator[str]:
     if rest:
         yield rest
     yield "exit: 0"
-
-
-@dataclass(kw_only=True)
-class PlainProgress:
-    """Reads buildx's plain progress: "#7 [target 3/9] RUN ...", "#7 1.23 output", "#7 ERROR: ...".
-
-    only: the one target of the build, if there is but one; buildx then leaves its name out.
-    """
-
-    on_line: Callable[[str, str], None]
-    only: str = ""
-    targets: dict[str, str] = field(default_factory=dict)
-    titles: dict[str, str] = field(default_factory=dict)
-    output: dict[str, list[str]] = field(default_factory=dict)
-    failed: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-    succeeded: bool = False
-
-    def read(self, line: str) -> None:
-        """Takes one line."""
-        if line == "exit: 0":
-            self.succeeded = True
-            return
-        found = re.match(r"#(\d+) (.*)", line)
-        if found is None:
-            if line.startswith("ERROR:"):
-                self.errors.append(line.removeprefix("ERROR:").strip())
-            return
-        vertex, words = found.groups()
-        title = re.match(r"\[([\w.-]+)(?: ([\w.-]+))?(?: +\d+/\d+)?\] (.*)", words)
-        if title:
-            if self.titles.get(vertex) == words:
-                return  # said again when the output goes back to this step
-            self.targets[vertex] = self.only or title.group(1)
-            self.titles[vertex] = words
-            self.output.pop(vertex, None)  # numbers start anew when the build proper begins
-            if not title.group(3).startswith(("load ", "exporting")):
-                self.on_line(self.targets[vertex], brief(title.group(3)))
-        elif words.startswith("ERROR:"):
-            self.failed.append(vertex)
-            self.errors.append(words.removeprefix("ERROR:").strip())
-        elif not re.match(r"(DONE|CACHED|CANCELED|sha256:|transferring|\.\.\.$)", words):
-            self.output.setdefault(vertex, []).append(re.sub(r"^\d+\.\d+ ", "", words))
-
-
-def brief(instruction: str) -> str:
-    """A Dockerfile instruction as a person wants to see it go by: no mounts, one line."""
-    words = " ".join(re.sub(r"--mount=\S+", " ", instruction).split())
-    return words if len(words) <= 100 else words[:97] + "..."
-
-
-def _failure(reader: PlainProgress, log: Path) -> BuildError | HostError:
-    output = [line for failed in reader.failed for line in reader.output.get(failed, [])[-30:]]
-    everything = "\n".join([*reader.errors, *output])
-    if re.search(r"no space left on device|have enough free space", everything, re.I):
-        return HostError(
-            "the disk is full: an image could not be built; what ran before still runs",
-            details=(f"the whole log: {log}",),
-            remedy="free room (`docker system df` shows what the engine holds), then run it again",
-        )
-    vertex = next((v for v in reader.failed if reader.output.get(v)), reader.failed[0] if reader.failed else "")
-    target = reader.targets.get(vertex, "")
-    title = reader.titles.get(vertex, "")
-    lines = [line for line in reader.output.get(vertex, []) if line.strip()][-12:] or reader.errors[-2:]
-    project = target.removeprefix("project-") if target.startswith("project-") else ""
-    place, remedy = _place(title, project)
-    return BuildError(
-        f"the image of {project or target or 'the rig'} could not be built{place}; what ran before still runs",
-        details=(*lines, f"the whole log: {log}"),
-        remedy=remedy,
-    )
-
-
-# What a step of images/project/Dockerfile reads, by a word in it.
-_STEP_FILES = {
-    "requirements.txt": "requirements.txt",
-    "apt.txt": "apt.txt",
-    "postBuild": "postBuild",
-    "pyproject": "pyproject.toml",
-    "cuda": "the setting cuda",
-}
-
-
-def _place(title: str, project: str) -> tuple[str, str]:
-    for word, file in _STEP_FILES.items():
-        if project and word in title:
-            return f": {file}", f"mend {file} of {project}, then run `rigstack up` again"
-    return "", "read the lines above; `rigstack host check` tells what this machine lacks"
 
 
 def _new_log(folder: Path) -> Path:

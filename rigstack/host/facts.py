@@ -41,7 +41,7 @@ def observe_host(rig: Rig) -> Host:
         assets=str(assets),
         compose_digest=digest((assets / "compose.yaml").read_bytes()),
         image_sources=_image_sources(assets),
-        inputs={project.name: read_project_inputs(root / "code" / project.name) for project in rig.projects},
+        inputs={one.name: read_project_inputs(root / "code" / one.name, one.build) for one in rig.projects},
         caddy=_caddy_files(assets),
         tls={key: _tls_file(rig, root, key) for key in tls_files(rig)},
         ddns_password=_ddns_password(rig, root),

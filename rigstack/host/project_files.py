@@ -5,53 +5,173 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from rigstack.config.devcontainer import Devcontainer, load_devcontainer
 from rigstack.errors import ConfigError
-from rigstack.plan.host import ProjectInputs
+from rigstack.plan.host import Copy, OwnDockerfile, ProjectInputs
 
 # file in the repository -> name in the build context; each is optional.
-CONVENTIONS = {
-    "apt.txt": "apt.txt",
-    "postBuild": "postBuild",
-    "pyproject.toml": "pyproject/pyproject.toml",
-    "uv.lock": "pyproject/uv.lock",
-}
+CONVENTIONS = {"apt.txt": "apt.txt", "postBuild": "postBuild"}
+PYTHON_FILES = ("requirements.txt", "pyproject.toml", "environment.yml", "apt.txt", "postBuild")
 
 
-def read_project_inputs(folder: Path) -> ProjectInputs:
-    """What goes into the image of the project in `folder`. Raises ConfigError that names an unreadable file."""
-    staged = {}
-    for name, target in CONVENTIONS.items():
-        text = _read(folder / name)
-        if text is not None:
-            staged[target] = text
-    requirements = folder / "requirements.txt"
-    if _read(requirements) is not None:
-        staged["requirements.txt"] = flatten_requirements(requirements)
-    return ProjectInputs(files=tuple(sorted(staged.items())))
+def read_project_inputs(folder: Path, build: str = "auto") -> ProjectInputs:
+    """What goes into the image of the project in `folder`.
 
-
-def flatten_requirements(path: Path, seen: tuple[Path, ...] = ()) -> str:
-    """The requirements file with its `-r other.txt` lines replaced by those files' lines (pip's file format).
-
-    Raises ConfigError for an include that is missing, leaves the project or includes itself.
+    build: which of its files count: "files", "dockerfile", "devcontainer", or "auto": a devcontainer.json that names
+    an image or a Dockerfile, else a Dockerfile, else the files.
+    Raises ConfigError that names an unreadable or wrong file.
     """
-    if path in seen:
-        raise ConfigError(f"{path} includes itself: {' -> '.join(str(p.name) for p in (*seen, path))}")
-    lines = []
-    for number, line in enumerate((_read(path) or "").splitlines(), 1):
-        include = re.fullmatch(r"\s*(?:-r|--requirement)(?:[ =]\s*|(?<=-r))([^#\s]+)\s*(#.*)?", line)
-        if include is None:
-            lines.append(line)
-            continue
-        other = (path.parent / include.group(1)).resolve()
-        top = (seen[0] if seen else path).parent.resolve()
-        if not other.is_file() or not other.is_relative_to(top):
-            raise ConfigError(
-                f"{path}:{number}: {line.strip()}: there is no such file in the project",
-                remedy="mend the line; included files must be inside the project's folder",
-            )
-        lines.append(flatten_requirements(other, (*seen, path)).rstrip("\n"))
-    return "\n".join(lines) + "\n"
+    devcontainer = load_devcontainer(folder) if build in ("auto", "devcontainer") else None
+    if devcontainer is not None and (devcontainer.image or devcontainer.dockerfile or build == "devcontainer"):
+        return _from_devcontainer(folder, devcontainer)
+    if build == "devcontainer":
+        raise _no_such_file(folder, ".devcontainer/devcontainer.json", build)
+    if build != "files" and (folder / "Dockerfile").is_file():
+        own = _own_dockerfile(folder, "Dockerfile", folder)
+        return ProjectInputs(dockerfile=own, notes=(*_unused(folder, "Dockerfile"), *_whole_folder(own)))
+    if build == "dockerfile":
+        raise _no_such_file(folder, "Dockerfile", build)
+    inputs = _from_files(folder)
+    if devcontainer is None:
+        return inputs
+    created = (("postCreate", devcontainer.post_create),) if devcontainer.post_create else ()
+    return inputs.replace(files=(*inputs.files, *created), notes=(*inputs.notes, *devcontainer.reports))
+
+
+def _from_files(folder: Path) -> ProjectInputs:
+    from rigstack.host.project import packages, requirements
+
+    staged: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
+    for name, target in CONVENTIONS.items():
+        if (text := _read(folder / name)) is not None:
+            staged[target] = text
+    local: dict[str, tuple[str, ...]] = {}
+    locked: frozenset[str] = frozenset()
+    pyproject = _read(folder / "pyproject.toml")
+    lock = _read(folder / "uv.lock")
+    document = {} if pyproject is None else packages.parse_pyproject(folder / "pyproject.toml", pyproject)
+    has_project = "project" in document
+    if pyproject is not None and has_project:
+        staged["pyproject/pyproject.toml"] = packages.without_tools(pyproject, document)
+        if lock is not None:
+            staged["pyproject/uv.lock"] = lock
+        if "build-system" in document:
+            local["."] = ()
+        locked = frozenset({"."})
+    python = ""
+    wanted = requirements.Requirements()
+    environment = _read(folder / "environment.yml") or _read(folder / "environment.yaml")
+    if _read(folder / "requirements.txt") is not None:
+        wanted = requirements.read_requirements(folder / "requirements.txt")
+    if environment is not None and (wanted != requirements.Requirements() or has_project):
+        notes += ("environment.yml is not used: requirements.txt or pyproject.toml says what the project needs",)
+    elif environment is not None:
+        staged["environment.yml"] = environment
+        python = _conda_python(environment)
+        wanted = requirements.parse_requirements(folder / "environment.yml", _conda_includes(environment))
+    for name, text in (("requirements.txt", wanted.text), ("constraints.txt", wanted.constraints)):
+        if text:
+            staged[name] = text
+    for package in wanted.local:
+        local[package.path] = package.extras
+    chosen = tuple(requirements.LocalPackage(path=path, extras=extras) for path, extras in sorted(local.items()))
+    of_packages, package_notes = packages.stage_packages(
+        folder, chosen, skip_dependencies=frozenset(path for path in locked if not local.get(path))
+    )
+    return ProjectInputs(
+        files=tuple(sorted((staged | of_packages).items())),
+        copies=tuple(_wheel(path) for path in wanted.wheels),
+        python=python,
+        notes=(*notes, *package_notes),
+    )
+
+
+def _wheel(path: Path) -> Copy:
+    from rigstack.render.digest import digest
+
+    return Copy(name=f"wheels/{path.name}", source=str(path), digest=digest(path.read_bytes()))
+
+
+def _conda_python(environment: str) -> str:
+    """The Python version that an environment.yml asks for, "3.12", or "" when it leaves it open."""
+    found = re.search(r"^\s*-\s*[\"']?python\s*={1,2}\s*(\d+\.\d+)", environment, re.M)
+    return found.group(1) if found else ""
+
+
+def _conda_includes(environment: str) -> list[str]:
+    """Lines of the pip part that name other files of the project; the image's own script reads all others."""
+    lines = [""] * len(environment.splitlines())
+    for number, line in enumerate(environment.splitlines()):
+        found = re.match(
+            r"\s*-\s*[\"']?(-[rec]\s*[^\"'#]+|--(?:requirement|editable|constraint)[ =][^\"'#]+|\.[^\"'#]*)", line
+        )
+        if found:
+            lines[number] = found.group(1).rstrip()
+    return lines if any(lines) else []
+
+
+def _from_devcontainer(folder: Path, given: Devcontainer) -> ProjectInputs:
+    where = (folder / given.file).parent
+    files = (("postCreate", given.post_create),) if given.post_create else ()
+    if given.dockerfile:
+        path = (where / given.dockerfile).resolve()
+        context = (where / given.context).resolve()
+        for one in (path, context):
+            if not one.is_relative_to(folder.resolve()) or not one.exists():
+                raise ConfigError(
+                    f"{folder / given.file}: build: there is no {one} in the project",
+                    remedy="dockerfile and context are relative to devcontainer.json and inside the project",
+                )
+        own = _own_dockerfile(context, str(path.relative_to(folder.resolve())), folder)
+        own = own.replace(args=given.args, target=given.target)
+    elif given.image:
+        own = OwnDockerfile(name=given.file, text=f"FROM {given.image}\n")
+    else:
+        return _from_files(folder).replace(notes=given.reports)
+    notes = (*given.reports, *_unused(folder, given.file), *_whole_folder(own))
+    return ProjectInputs(files=files, dockerfile=own, notes=notes)
+
+
+def _own_dockerfile(context: Path, name: str, folder: Path) -> OwnDockerfile:
+    from rigstack.host.project.context import context_files
+
+    text = _read(folder / name)
+    assert text is not None
+    if not re.search(r"^\s*FROM\s", text, re.M | re.I):
+        raise ConfigError(f"{folder / name} has no FROM line", remedy="a Dockerfile starts with FROM IMAGE")
+    own_ignore = folder / (name + ".dockerignore")
+    ignore = own_ignore if own_ignore.is_file() else context / ".dockerignore"
+    # The engine's own frontend reads the same language; naming another one would have to be pulled.
+    text = re.sub(r"\A#[ \t]*syntax[ \t]*=[ \t]*docker/dockerfile\S*", "#", text)
+    return OwnDockerfile(name=name, text=text, copies=context_files(context, text, ignore))
+
+
+def _unused(folder: Path, chosen: str) -> tuple[str, ...]:
+    others = [name for name in PYTHON_FILES if (folder / name).is_file() and _installs(folder / name)]
+    if not others:
+        return ()
+    return (
+        f'{chosen} makes the image; {", ".join(others)} count only where it uses them (build = "files" reverses it)',
+    )
+
+
+def _installs(path: Path) -> bool:
+    return path.name != "pyproject.toml" or "[project]" in (_read(path) or "")
+
+
+def _whole_folder(own: OwnDockerfile) -> tuple[str, ...]:
+    from rigstack.host.project.context import dockerfile_sources
+
+    if not dockerfile_sources(own.text).everything:
+        return ()
+    return (f"{own.name} copies the whole folder, so every edit rebuilds; copy only what the build needs",)
+
+
+def _no_such_file(folder: Path, name: str, build: str) -> ConfigError:
+    return ConfigError(
+        f"there is no {folder / name}", cause=f'the project has build = "{build}"', remedy='write it, or build = "auto"'
+    )
 
 
 def _read(path: Path) -> str | None:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from rigstack.config.model import Project, Rig
-from rigstack.plan.cuda import automatic_cuda, notes_on_cuda
+from rigstack.plan.cuda import notes_on_cuda
 from rigstack.plan.gpu_choice import choose
-from rigstack.plan.host import Host, ProjectInputs
+from rigstack.plan.host import Host
+from rigstack.plan.images import Bootstrap, Image, desire_bootstrap, desire_images
 from rigstack.render.authorized_keys import render_gateway_keys, render_workspace_keys
 from rigstack.render.compose import GpuRequest, ServiceSpec, render_env, render_overlay, render_service
 from rigstack.render.ddns import render_inadyn, render_inadyn_secret
@@ -51,35 +52,6 @@ class HostKey(Value):
 
     path: str
     comment: str
-
-
-class Image(Value):
-    """An image to be had: its content-hash tag and everything that goes into it.
-
-    name: "base", "gateway", "edge", "ddns" or "project-NAME".
-    context: the folder under images/ that is the build context, or "" when `staged` is.
-    dockerfile: the folder under images/ whose Dockerfile is used.
-    parent: the name of the image it starts from, or "" for the bootstrap image.
-    inputs: digests of what goes in, by the name that a person knows it under; why() compares them.
-    """
-
-    name: str
-    tag: str
-    dockerfile: str
-    context: str
-    staged: tuple[tuple[str, str], ...]
-    args: tuple[tuple[str, str], ...]
-    parent: str
-    inputs: tuple[tuple[str, str], ...]
-
-
-class Bootstrap(Value):
-    """The image that all others start from: pulled from a registry, or made of distribution packages."""
-
-    tag: str
-    source: str
-    base: str
-    release: str
 
 
 class Service(Value):
@@ -134,8 +106,8 @@ def desire(rig: Rig, host: Host, gpus: Mapping[str, tuple[str, ...]] | None = No
     gpus: project -> the devices it is given (gpu_choice); None gives what it would get on a machine where nothing runs.
     """
     given = choose(rig, host.gpu, ()).given if gpus is None else gpus
-    bootstrap = _bootstrap(rig)
-    images = _images(rig, host, bootstrap)
+    bootstrap = desire_bootstrap(rig)
+    images = desire_images(rig, host, bootstrap)
     tags = {image.name: image.tag for image in images}
     requests = {project.name: _gpu_request(project, host, given[project.name]) for project in rig.projects}
     specs = _service_specs(rig, host, tags, requests)
@@ -221,72 +193,6 @@ def _keys(rig: Rig) -> tuple[HostKey, ...]:
     )
 
 
-def _bootstrap(rig: Rig) -> Bootstrap:
-    release = "trixie"
-    plain = rig.images.base == "debian:trixie-slim"
-    kind = release if plain else digest(rig.images.base, length=8)
-    suffix = "" if rig.images.source == "auto" else f"-{rig.images.source}"
-    return Bootstrap(
-        tag=f"rigstack/debian:{kind}{suffix}", source=rig.images.source, base=rig.images.base, release=release
-    )
-
-
-def _images(rig: Rig, host: Host, bootstrap: Bootstrap) -> tuple[Image, ...]:
-    common = (("DEBIAN", bootstrap.tag), ("UID", str(host.uid)), ("GID", str(host.gid)))
-    wanted = ["base", "gateway", "edge", *(["ddns"] if rig.ddns else [])]
-    images = [_own_image(name, host.image_sources, common) for name in wanted]
-    base = images[0]
-    for project in rig.projects:
-        images.append(_project_image(rig, project, host, base))
-    return tuple(images)
-
-
-def _own_image(name: str, sources: Mapping[str, Mapping[str, str]], args: tuple[tuple[str, str], ...]) -> Image:
-    inputs = tuple(sorted((f"images/{name}/{file}", sum_) for file, sum_ in sources[name].items()))
-    inputs += tuple((f"build argument {key}", value) for key, value in args)
-    return Image(
-        name=name,
-        tag=f"rigstack/{name}:{digest(json.dumps(inputs))}",
-        dockerfile=name,
-        context=name,
-        staged=(),
-        args=args,
-        parent="",
-        inputs=inputs,
-    )
-
-
-def _project_image(rig: Rig, project: Project, host: Host, base: Image) -> Image:
-    given: ProjectInputs = host.inputs[project.name]
-    staged = dict(given.files)
-    if project.apt:
-        staged["apt.txt"] = staged.get("apt.txt", "") + "\n".join(["", *project.apt, ""])
-    for always in ("apt.txt", "requirements.txt", "postBuild", "pyproject/.keep"):
-        staged.setdefault(always, "")
-    cuda = project.cuda or rig.images.cuda
-    if cuda == "auto":
-        cuda = automatic_cuda(host)
-    args = (("BASE", base.tag), ("CUDA", cuda), ("PROJECT", project.name))
-    sources = host.image_sources["project"]
-    inputs = (
-        *sorted((f"images/project/{file}", sum_) for file, sum_ in sources.items()),
-        *sorted((file, digest(text)) for file, text in staged.items() if text),
-        ("base image", base.tag),
-        ("cuda", cuda),
-        ("project name", project.name),
-    )
-    return Image(
-        name=f"project-{project.name}",
-        tag=f"rigstack/{rig.name}-{project.name}:{digest(json.dumps(inputs))}",
-        dockerfile="project",
-        context="",
-        staged=tuple(sorted(staged.items())),
-        args=args,
-        parent="base",
-        inputs=inputs,
-    )
-
-
 def _gpu_request(project: Project, host: Host, devices: tuple[str, ...]) -> GpuRequest | None:
     """What the project's containers are given, for the engine; None for CPU."""
     if not devices:
@@ -351,7 +257,7 @@ def _mounted(role: str, project: str) -> tuple[str, ...]:
 
 
 def _notes(rig: Rig, host: Host) -> tuple[str, ...]:
-    notes = []
+    notes = [f"{p.name}: {note}" for p in rig.projects for note in host.inputs[p.name].notes]
     if host.gpu.kind == "none" and rig.gpu_mode != "none" and any(p.gpus not in ("none", 0) for p in rig.projects):
         notes.append(f"no GPU in the containers: {host.gpu.why}")
     notes += notes_on_cuda(rig, host)

@@ -32,10 +32,37 @@ class Gpu(Value):
         return indices or once
 
 
+class Copy(Value):
+    """A file that goes into a build context as it is. name: there; source: its path on this machine."""
+
+    name: str
+    source: str
+    digest: str
+
+
+class OwnDockerfile(Value):
+    """The Dockerfile that a project brings. name: as a person knows it; copies: what it may COPY; target: its stage."""
+
+    name: str
+    text: str
+    copies: tuple[Copy, ...] = ()
+    args: tuple[tuple[str, str], ...] = ()
+    target: str = ""
+
+
 class ProjectInputs(Value):
-    """The files of a project that go into its image: name in the build context -> text."""
+    """What of a project goes into its image.
+
+    files: name in the build context -> text. copies: files that are no text of ours (wheels).
+    dockerfile: of its own, to build before what rigstack adds. python: the version that its files ask for, or "".
+    notes: what of its files is not honoured, in words.
+    """
 
     files: tuple[tuple[str, str], ...] = ()
+    copies: tuple[Copy, ...] = ()
+    dockerfile: OwnDockerfile | None = None
+    python: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class Host(Value):

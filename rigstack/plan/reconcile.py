@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rigstack.plan.desired import Desired, File, Image, Service
+from rigstack.plan.desired import Desired, File, Service
+from rigstack.plan.images import Image
 from rigstack.plan.observed import Container, Observed
 from rigstack.plan.steps import (
     BootstrapImage,
@@ -147,8 +148,9 @@ def _build(desired: Desired, observed: Observed, starting: list[Service]) -> lis
         container = observed.containers.get(service.name)
         before = observed.built_from.get(service.name)
         wanted[image.name] = _image_cause(image, before) if container else "not there"
-        if image.parent and desired.image(image.parent).tag not in have:
-            wanted.setdefault(image.parent, "not there" if not container else "its inputs changed")
+        while image.parent and desired.image(image.parent).tag not in have:
+            image = desired.image(image.parent)
+            wanted.setdefault(image.name, "not there" if not container else "its inputs changed")
     if not wanted:
         return []
     steps: list[Step] = []

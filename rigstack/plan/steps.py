@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rigstack.plan.desired import Bootstrap, File, Folder, HostKey, Image
+from rigstack.plan.desired import File, Folder, HostKey
+from rigstack.plan.images import Bootstrap, Image
 from rigstack.value import Value
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from rigstack.plan.desired import Image
+from rigstack.plan.images import Image
 
 
 def render_bake(
@@ -27,7 +27,20 @@ def render_bake(
     targets = {
         image.name: _target(image, names, assets, staging, secrets, arguments, network_arguments) for image in images
     }
-    return json.dumps({"group": {"default": {"targets": sorted(targets)}}, "target": targets}, indent=2) + "\n"
+    definition = {"group": {"default": {"targets": sorted(targets)}}, "target": targets}
+    return json.dumps(_literal(definition), indent=2) + "\n"
+
+
+def _literal(value: Any) -> Any:
+    """The same with every text as it is: bake reads JSON as HCL, which interpolates ${...} and %{...} in values.
+
+    Source: the escapes of https://github.com/hashicorp/hcl/blob/main/hclsyntax/spec.md#template-expressions
+    """
+    if isinstance(value, str):
+        return value.replace("${", "$${").replace("%{", "%%{")
+    if isinstance(value, dict):
+        return {key: _literal(one) for key, one in value.items()}
+    return [_literal(one) for one in value] if isinstance(value, list) else value
 
 
 def _target(
@@ -43,17 +56,22 @@ def _target(
     if image.name == "edge":
         args.update(arguments)
     target: dict[str, Any] = {
-        "dockerfile": f"{assets}/images/{image.dockerfile}/Dockerfile",
+        "dockerfile": f"{assets}/images/{image.dockerfile}/Dockerfile"
+        if image.dockerfile
+        else f"{staging}/{image.name}.Dockerfile",
         "context": f"{assets}/images/{image.context}" if image.context else f"{staging}/{image.name}",
         "tags": [image.tag],
         "args": args,
         "labels": {
             "rigstack.image": image.name,
             "rigstack.inputs": json.dumps(dict(image.inputs), sort_keys=True),
+            **({"rigstack.lines": json.dumps(lines, sort_keys=True)} if (lines := image.lines()) else {}),
         },
         "secret": [f"id={name},src={path}" for name, path in sorted(secrets.items())],
         "output": ["type=docker"],
     }
     if image.parent in names:
-        target["contexts"] = {dict(image.args)["BASE"]: f"target:{image.parent}"}
+        target["contexts"] = {image.parent_tag: f"target:{image.parent}"}
+    if image.target:
+        target["target"] = image.target
     return target

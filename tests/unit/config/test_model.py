@@ -33,6 +33,9 @@ def test_a_full_project() -> None:
         [projects.cifar]
         gpus = [0, "1:0", "GPU-aa11"]
         gpu_sharing = "exclusive"
+        build = "files"
+        python = "3.12"
+        index = ["https://download.example.net/whl"]
         cuda = "13.0"
         apt = ["ffmpeg", "libgl1=1.7.0-1"]
         memory = "16G"
@@ -47,6 +50,9 @@ def test_a_full_project() -> None:
         name="cifar",
         gpus=("0", "1:0", "GPU-aa11"),
         gpu_sharing="exclusive",
+        build="files",
+        python="3.12",
+        index=("https://download.example.net/whl",),
         cuda="13.0",
         apt=("ffmpeg", "libgl1=1.7.0-1"),
         memory="16g",

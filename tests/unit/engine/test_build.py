@@ -8,8 +8,11 @@ import build_logs
 import pytest
 from builders import DEMO, a_desire
 
-from rigstack.engine.build import PlainProgress, _failure, _new_log, brief, stage
+from rigstack.engine.build import _new_log, stage
+from rigstack.engine.build_failure import build_failure as _failure
+from rigstack.engine.build_progress import PlainProgress, brief
 from rigstack.errors import BuildError, HostError
+from rigstack.plan.images import ALWAYS_STAGED
 
 LOG = Path("/rig/state/logs/build.log")
 
@@ -90,6 +93,34 @@ def test_rigstack_s_own_image_names_that_image_and_no_project() -> None:
     assert "project" not in error.remedy
 
 
+RECIPES = {
+    "base": "FROM x\nRUN --mount=type=cache,id=y \\\n    # why\n    apt-install a \\\n    b\n",
+    "own-demo": "FROM y\nRUN make\n",
+    "base-demo": "FROM x\nRUN --mount=type=cache,id=y \\\n    apt-install a \\\n    b\n",
+    "project-demo": "FROM z\nRUN install-requirements requirements.txt\n",
+    "project-plain": "FROM z\nRUN install-requirements requirements.txt\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("printed", "step", "said"),
+    [
+        ("project-plain", "RUN --mount=type=cache,id=y     apt-install a     b", "of base could not be built; what"),
+        (
+            "project-demo",
+            "RUN --mount=type=cache,id=y     apt-install a     b",
+            "of demo could not be built: adding sshd",
+        ),
+        ("project-demo", "RUN make", "of demo could not be built: Dockerfile"),
+        ("project-demo", "RUN install-requirements requirements.txt", "of demo could not be built: requirements.txt"),
+        ("project-plain", "RUN unknown", "of plain could not be built; what"),
+    ],
+)
+def test_a_step_that_images_share_is_laid_at_its_own_image_s_door(printed: str, step: str, said: str) -> None:
+    reader, _ = read(f"#7 [{printed} 2/9] {step}\n#7 1.0 it broke\n#7 ERROR: process did not complete\n")
+    assert said in _failure(reader, LOG, RECIPES).what
+
+
 def test_a_failure_before_any_step() -> None:
     error = _failure(read(build_logs.BEFORE_ANY_STEP)[0], LOG)
     assert error.what == "the image of the rig could not be built; what ran before still runs"
@@ -140,9 +171,7 @@ def test_only_what_the_tag_is_made_of_is_staged(tmp_path: Path) -> None:
     (tmp_path / "project-demo" / "left-over").write_text("x")
     stage(tmp_path, desired.images)
     staged = {str(p.relative_to(tmp_path)): p for p in tmp_path.rglob("*") if p.is_file()}
-    assert sorted(staged) == [
-        f"project-demo/{name}" for name in ("apt.txt", "postBuild", "pyproject/.keep", "requirements.txt")
-    ]
+    assert sorted(staged) == [f"project-demo/{name}" for name in sorted((*ALWAYS_STAGED,))]
     assert staged["project-demo/requirements.txt"].read_text() == "numpy\n"
     assert staged["project-demo/postBuild"].stat().st_mode & 0o777 == 0o755
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from rigstack.errors import ConfigError
-from rigstack.host.project_files import flatten_requirements, read_project_inputs
+from rigstack.host.project.requirements import read_requirements
+from rigstack.host.project_files import read_project_inputs
 
 
 def write(folder: Path, **texts: str) -> None:
@@ -22,13 +23,16 @@ def test_an_empty_project(tmp_path: Path) -> None:
     assert read_project_inputs(tmp_path / "none").files == ()
 
 
+TEXTS = {"pyproject.toml": '[project]\nname = "x"\nversion = "1"\n'}
+
+
 def test_the_conventions_and_nothing_else(tmp_path: Path) -> None:
     for name in ("requirements.txt", "apt.txt", "postBuild", "pyproject.toml", "uv.lock", "train.py", ".env"):
-        (tmp_path / name).write_text(f"text of {name}\n")
+        (tmp_path / name).write_text(TEXTS.get(name, f"text of {name}\n"))
     assert read_project_inputs(tmp_path).files == (
         ("apt.txt", "text of apt.txt\n"),
         ("postBuild", "text of postBuild\n"),
-        ("pyproject/pyproject.toml", "text of pyproject.toml\n"),
+        ("pyproject/pyproject.toml", TEXTS["pyproject.toml"]),
         ("pyproject/uv.lock", "text of uv.lock\n"),
         ("requirements.txt", "text of requirements.txt\n"),
     )
@@ -41,15 +45,25 @@ def test_includes_are_put_in_place(tmp_path: Path) -> None:
         base_txt="scipy\n",
         sub__more_txt="-r ../base.txt\njax",
     )
-    text = flatten_requirements(tmp_path / "requirements.txt")
+    text = read_requirements(tmp_path / "requirements.txt").text
     assert text.split() == ["numpy", "scipy", "scipy", "jax", "scipy", "scipy", "torch"]
     assert text.endswith("torch\n")
 
 
-@pytest.mark.parametrize("line", ["# -r base.txt", "numpy  # -r base.txt", "-e .", "--require-hashes", ""])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "# -r base.txt",
+        "numpy  # -r base.txt",
+        "--require-hashes",
+        "numpy[x,y]>=1 ; python_version > '3'",
+        "-i https://x/y",
+        "",
+    ],
+)
 def test_other_lines_stay_as_they_are(tmp_path: Path, line: str) -> None:
     write(tmp_path, requirements_txt=line + "\n")
-    assert flatten_requirements(tmp_path / "requirements.txt") == line + "\n"
+    assert read_requirements(tmp_path / "requirements.txt").text == line + "\n"
 
 
 def test_a_loop_is_named(tmp_path: Path) -> None:

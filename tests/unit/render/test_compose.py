@@ -26,7 +26,7 @@ server = "dyn.example.net"
 [projects.cifar]
 gpus = ["0", "GPU-aa11"]
 memory = "16g"
-shm = ""
+shm = "1g"
 pids = 1024
 ssh_port = 22301
 env = { WANDB_MODE = "offline", COST = "5$ ${HOME} $$" }

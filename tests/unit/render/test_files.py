@@ -9,7 +9,7 @@ from builders import ALICE, BOB, DEMO, DEMO_AND_CIFAR, a_desire, a_host, a_rig
 from golden import assert_golden
 
 from rigstack.config.model import Ddns
-from rigstack.plan.desired import Image
+from rigstack.plan.images import Image
 from rigstack.render.authorized_keys import render_gateway_keys, render_workspace_keys
 from rigstack.render.bake import render_bake
 from rigstack.render.ddns import render_inadyn, render_inadyn_secret

@@ -1,0 +1,88 @@
+"""A project with a Dockerfile of its own: a chain of three images, each tagged by what goes into it."""
+
+from __future__ import annotations
+
+import json
+
+from builders import DEMO, a_desire, a_host, a_rig, settled
+
+from rigstack.plan.desired import Desired, desire
+from rigstack.plan.host import Copy, OwnDockerfile, ProjectInputs
+from rigstack.plan.reconcile import reconcile
+from rigstack.render.bake import render_bake
+
+
+def with_dockerfile(text: str = "FROM x\n", copies: tuple[Copy, ...] = (), **own: object) -> Desired:
+    rig = a_rig(DEMO)
+    dockerfile = OwnDockerfile(name="Dockerfile", text=text, copies=copies, **own)  # type: ignore[arg-type]
+    return desire(rig, a_host(rig).replace(inputs={"demo": ProjectInputs(dockerfile=dockerfile)}))
+
+
+def tags(desired: Desired) -> list[str]:
+    return [desired.image(name).tag for name in ("own-demo", "base-demo", "project-demo")]
+
+
+def test_theirs_then_what_rigstack_adds_then_the_project() -> None:
+    desired = with_dockerfile()
+    theirs, added, project = (desired.image(name) for name in ("own-demo", "base-demo", "project-demo"))
+    assert (added.parent, added.parent_tag, dict(added.args)["DEBIAN"]) == ("own-demo", theirs.tag, theirs.tag)
+    assert (project.parent, project.parent_tag, dict(project.args)["BASE"]) == ("base-demo", added.tag, added.tag)
+    assert dict(project.args)["WANTED_PYTHON"] == "image"
+    assert [image.name for image in desired.images][-3:] == ["own-demo", "base-demo", "project-demo"]
+    assert theirs.tag.startswith("rigstack/rig-demo.own:")
+
+
+def test_a_change_of_the_dockerfile_or_what_it_copies_changes_all_three() -> None:
+    one = with_dockerfile(copies=(Copy(name="a", source="/a", digest="1"),))
+    for other in (
+        with_dockerfile("FROM y\n"),
+        with_dockerfile(copies=(Copy(name="a", source="/a", digest="2"),)),
+        with_dockerfile(args=(("A", "1"),)),
+        with_dockerfile(target="dev"),
+    ):
+        assert not set(tags(one)) & set(tags(other))
+    # Where a file lies on this machine is no input.
+    assert tags(one) == tags(with_dockerfile(copies=(Copy(name="a", source="/b", digest="1"),)))
+
+
+def test_all_three_are_built_and_the_cause_is_the_dockerfile() -> None:
+    before, after = with_dockerfile("FROM x\n"), with_dockerfile("FROM x\nRUN more\n")
+    plan = reconcile(after, settled(before)).text()
+    build = next(line for line in plan.splitlines() if " build " in line)
+    assert build.index(".own:") < build.index(".base:")
+    assert "project-demo: Dockerfile" in build
+    assert "rigstack/base" not in build
+
+
+def test_bake_chains_them_and_takes_every_text_as_it_is() -> None:
+    desired = with_dockerfile("FROM x\n", args=(("A", "${b} %{c} $d"),), target="dev")
+    text = render_bake(
+        desired.images,
+        assets="/as${sets}",
+        staging="/rig %{x}/build",
+        secrets={"ca_bundle": "/${ca}"},
+        arguments={},
+        network_arguments={},
+    )
+    targets = json.loads(text)["target"]
+    assert targets["own-demo"]["args"]["A"] == "$${b} %%{c} $d"
+    assert targets["own-demo"]["target"] == "dev"
+    assert targets["own-demo"]["dockerfile"] == "/rig %%{x}/build/own-demo.Dockerfile"
+    assert targets["base"]["context"] == "/as$${sets}/images/base"
+    assert targets["base"]["secret"] == ["id=ca_bundle,src=/$${ca}"]
+    assert targets["base-demo"]["contexts"] == {desired.image("own-demo").tag: "target:own-demo"}
+    assert targets["project-demo"]["contexts"] == {desired.image("base-demo").tag: "target:base-demo"}
+
+
+def test_lines_are_kept_without_comments_and_credentials() -> None:
+    text = "# why\n--extra-index-url https://me:secret@h/whl\nsix==1 \\\n    --hash=sha256:aa\n\n"
+    lock = '[[package]]\nname = "six"\nversion = "1.0"\nsource = { registry = "x" }\n'
+    image = a_desire(
+        DEMO, files={"demo": {"requirements.txt": text, "pyproject/uv.lock": lock, "local/0/package.json": "{}"}}
+    ).image("project-demo")
+    assert image.lines() == {
+        "requirements.txt": ["--extra-index-url https://h/whl", "six==1 \\"],
+        "uv.lock": ["six==1.0"],
+    }
+    long = a_desire(DEMO, files={"demo": {"requirements.txt": "x\n" * 500}}).image("project-demo")
+    assert long.lines() == {}
