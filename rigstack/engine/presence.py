@@ -15,6 +15,7 @@ class EngineAnswers(Value):
     name: "Engine" for Docker; Podman's stand-in calls itself "Podman Engine".
     cdi: whether it injects CDI devices, None when that was not asked.
     live_restore: whether containers outlive a restart of the engine, None when that was not asked.
+    cgroups: who makes containers' control groups, "systemd" or "cgroupfs"; "" when that was not asked.
     """
 
     name: str
@@ -23,6 +24,7 @@ class EngineAnswers(Value):
     containerd: str = ""
     cdi: bool | None = None
     live_restore: bool | None = None
+    cgroups: str = ""
 
 
 class EngineForbidden(Value):
@@ -63,6 +65,7 @@ def observe_engine(path: str, *, settings: bool = False) -> Engine:
         containerd=parts.get("containerd", ""),
         cdi=bool(info.get("CDISpecDirs")) if info is not None else None,
         live_restore=bool(info.get("LiveRestoreEnabled")) if info is not None else None,
+        cgroups=str(info.get("CgroupDriver", "")) if info is not None else "",
     )
 
 

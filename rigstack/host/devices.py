@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rigstack.errors import ConfigError
+from rigstack.host import nvidia
 from rigstack.plan.host import Gpu
 
 CDI_FOLDERS = ("/etc/cdi", "/var/run/cdi")  # the engine's defaults
@@ -25,7 +26,7 @@ def observe_gpu(mode: str) -> Gpu:
         return Gpu(kind="none", why='[gpu] mode is "none"')
     nodes = cdi_nodes()
     if nodes and mode in ("auto", "cdi"):
-        return Gpu(kind="cdi", devices=tuple(nodes), aliases=_aliases(nodes))
+        return Gpu(kind="cdi", devices=tuple(nodes), aliases=_aliases(nodes), stale=_stale())
     runtime = any(os.path.exists(program) for program in RUNTIME_PROGRAMS)  # noqa: PTH110
     card = os.path.exists("/dev/nvidiactl")  # noqa: PTH110
     if runtime and (card or mode == "nvidia") and mode in ("auto", "nvidia"):
@@ -42,6 +43,16 @@ def observe_gpu(mode: str) -> Gpu:
             why="there is a GPU, but no NVIDIA Container Toolkit: run `sudo rigstack host setup`",
         )
     return Gpu(kind="none", why="this machine has no NVIDIA driver")
+
+
+def _stale(root: Path = Path("/")) -> str:
+    """Why the specification that the engine uses no longer fits; without a loaded driver there is nothing to fit."""
+    driver = nvidia.driver_version(root)
+    if not driver:
+        return ""
+    nodes = nvidia.gpu_nodes(root)
+    gpus = nvidia.NvidiaGpus(nodes=nodes, driver=driver, specs=nvidia.cdi_specs(root, nodes=nodes, driver=driver))
+    return next((f"{spec.path}: {spec.stale}" for spec in gpus.effective_specs if spec.stale), "")
 
 
 def cdi_devices() -> tuple[str, ...]:

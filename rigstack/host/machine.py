@@ -170,6 +170,7 @@ def _observe_gpu(root: Path, env: Mapping[str, str], thorough: bool) -> nvidia.N
         toolkit_version=_first_version((toolkit, "--version")) if thorough and toolkit else "",
         toolkit_package=candidate,
         specs=nvidia.cdi_specs(root, nodes=nodes, driver=driver),
+        unlinked=nvidia.unlinked_nodes(root, nodes),
     )
 
 

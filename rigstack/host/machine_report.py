@@ -8,7 +8,7 @@ from rigstack.host import version_floors
 from rigstack.host.machine import Machine
 from rigstack.host.nvidia import NvidiaGpus
 from rigstack.host.setup_plan import missing_parts, plan_setup
-from rigstack.host.setup_steps import GenerateCdi, InstallPackages, SetupPlan, Step
+from rigstack.host.setup_steps import GenerateCdi, InstallPackages, LinkDevices, SetupPlan, Step
 from rigstack.host.version_floors import Hole
 from rigstack.value import Value
 
@@ -105,7 +105,7 @@ def check_machine(machine: Machine) -> MachineReport:
 
 def _only_gpu(step: Step) -> bool:
     toolkit = isinstance(step, InstallPackages) and "nvidia-container-toolkit" in step.packages
-    return toolkit or isinstance(step, GenerateCdi)
+    return toolkit or isinstance(step, GenerateCdi | LinkDevices)
 
 
 def setup_lines(machine: Machine, plan: SetupPlan, *, done: bool) -> list[str]:
@@ -190,5 +190,6 @@ def _gpu(machine: Machine) -> tuple[str, str]:
     gpu = machine.gpu
     if not isinstance(gpu, NvidiaGpus):
         return ("none", "projects run on the CPU")
-    spec = "CDI spec fits" if gpu.spec_fits else "no fitting CDI spec"
+    stale = next((one.stale for one in gpu.effective_specs if one.stale), "")
+    spec = "CDI spec fits" if gpu.spec_fits else f"stale CDI spec: {stale}" if stale else "no CDI spec"
     return (f"{len(gpu.nodes)} NVIDIA, driver {gpu.driver or '?'}", spec)

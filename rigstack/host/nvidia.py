@@ -32,6 +32,7 @@ class NvidiaGpus(Value):
     toolkit: the path of nvidia-ctk, None when absent; toolkit_version only when it was asked.
     toolkit_package: whether the machine's apt sources have nvidia-container-toolkit, None when not looked up.
     specs: the CDI specs that describe nvidia.com/gpu.
+    unlinked: device nodes without their link in /dev/char, by which systemd knows a device.
     """
 
     nodes: tuple[str, ...]
@@ -40,10 +41,17 @@ class NvidiaGpus(Value):
     toolkit_version: str = ""
     toolkit_package: bool | None = None
     specs: tuple[CdiSpec, ...] = ()
+    unlinked: tuple[str, ...] = ()
+
+    @property
+    def effective_specs(self) -> tuple[CdiSpec, ...]:
+        """Those that count: /var/run/cdi wins over /etc/cdi for a device that both name (CDI specification)."""
+        running = tuple(spec for spec in self.specs if spec.path.startswith("/var/run/"))
+        return running or self.specs
 
     @property
     def spec_fits(self) -> bool:
-        return any(not spec.stale for spec in self.specs)
+        return bool(self.specs) and not any(spec.stale for spec in self.effective_specs)
 
 
 def gpu_nodes(root: Path) -> tuple[str, ...]:
@@ -74,9 +82,31 @@ def driverless_cards(root: Path) -> int:
     return count
 
 
+def mig_capabilities(root: Path) -> frozenset[int]:
+    """The minor numbers in /dev/nvidia-caps of all MIG instances that there are now.
+
+    Source: NVIDIA Multi-Instance GPU User Guide, "Device Nodes and Capabilities".
+    """
+    found = set()
+    for file in (root / "proc/driver/nvidia/capabilities").glob("gpu*/mig/gi*/**/access"):
+        try:
+            minor = re.search(r"DeviceFileMinor:\s*(\d+)", file.read_text(errors="replace"))
+        except OSError:
+            continue
+        if minor:
+            found.add(int(minor.group(1)))
+    return frozenset(found)
+
+
+def unlinked_nodes(root: Path, nodes: tuple[str, ...]) -> tuple[str, ...]:
+    """The device nodes that /dev/char does not lead to. 195 is the driver's major number (the kernel's devices.txt)."""
+    return tuple(node for node in nodes if not (root / f"dev/char/195:{node.removeprefix('/dev/nvidia')}").exists())
+
+
 def cdi_specs(root: Path, *, nodes: tuple[str, ...], driver: str) -> tuple[CdiSpec, ...]:
     """The CDI specs for nvidia.com/gpu in /etc/cdi and /var/run/cdi, each with what is stale about it."""
     specs = []
+    capabilities = mig_capabilities(root)
     for folder in CDI_DIRS:
         for file in sorted((root / folder).glob("*")):
             if file.suffix not in (".yaml", ".json"):
@@ -86,17 +116,17 @@ def cdi_specs(root: Path, *, nodes: tuple[str, ...], driver: str) -> tuple[CdiSp
             except OSError:
                 continue
             if "nvidia.com/gpu" in text:
-                reason = stale(text, nodes=nodes, driver=driver)
+                reason = stale(text, nodes=nodes, driver=driver, capabilities=capabilities)
                 specs.append(CdiSpec(path=f"/{folder}/{file.name}", stale=reason))
     return tuple(specs)
 
 
-def stale(spec: str, *, nodes: tuple[str, ...], driver: str) -> str:
+def stale(spec: str, *, nodes: tuple[str, ...], driver: str, capabilities: frozenset[int] | None = None) -> str:
     """Why the text of a CDI spec does not fit the machine, "" when it does.
 
-    A generated spec names the driver's libraries with their version and each GPU's device node, so a new
-    driver, a new card or a removed one shows in the text. A spec that names neither was written by hand
-    and is left alone.
+    A generated spec names the driver's libraries with their version, each GPU's device node and each MIG instance's
+    capability nodes, so a new driver, another card and another MIG layout show in the text. A spec that names none
+    of them was written by hand and is left alone. capabilities: of the MIG instances of now, None when not looked at.
     """
     libraries = set(re.findall(r"\.so\.(\d{3}\.\d+(?:\.\d+)?)\b", spec))
     if driver and libraries and driver not in libraries:
@@ -104,9 +134,24 @@ def stale(spec: str, *, nodes: tuple[str, ...], driver: str) -> str:
     named = set(re.findall(r"/dev/nvidia\d+\b", spec))
     if named and named != set(nodes):
         return f"it names {len(named)} GPU(s) and the machine has {len(nodes)}"
+    # 1 and 2 are not an instance's: they allow to configure and to watch MIG.
+    split = {int(minor) for minor in re.findall(r"/dev/nvidia-caps/nvidia-cap(\d+)\b", spec)} - {1, 2}
+    if named and capabilities is not None and split != capabilities:
+        return "the MIG instances were changed since it was made"
     return ""
 
 
-def generate_cdi_argv(nvidia_ctk: str = "nvidia-ctk") -> tuple[str, ...]:
+def generate_cdi_argv(nvidia_ctk: str = "nvidia-ctk", path: str = CDI_SPEC) -> tuple[str, ...]:
     """The command that writes the machine's CDI spec (NVIDIA Container Toolkit, "Support for CDI")."""
-    return (nvidia_ctk, "cdi", "generate", f"--output={CDI_SPEC}")
+    return (nvidia_ctk, "cdi", "generate", f"--output={path}")
+
+
+def link_devices_argv(nvidia_ctk: str = "nvidia-ctk") -> tuple[str, ...]:
+    """The command that makes the links in /dev/char (NVIDIA Container Toolkit, "Troubleshooting")."""
+    return (nvidia_ctk, "system", "create-dev-char-symlinks", "--create-all")
+
+
+def render_link_rule(nvidia_ctk: str = "/usr/bin/nvidia-ctk") -> str:
+    """A udev rule that makes the same links whenever the driver is loaded (same source)."""
+    command = " ".join(link_devices_argv(nvidia_ctk))
+    return f'# Written by rigstack host setup.\nACTION=="add", DEVPATH=="/bus/pci/drivers/nvidia", RUN+="{command}"\n'

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import platform
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from rigstack.host.setup_steps import (
     AddVendorRepository,
     GenerateCdi,
     InstallPackages,
+    LinkDevices,
     LinkEngine,
     SetupPlan,
     StartEngine,
@@ -31,6 +33,7 @@ from rigstack.host.setup_steps import (
 
 DAEMON_SETTINGS = Path("/etc/docker/daemon.json")
 UNIT = Path("/etc/systemd/system/docker.service")
+UDEV_RULE = Path("/etc/udev/rules.d/71-rigstack-nvidia.rules")
 LOCK = Path("/run/rigstack-host-setup.lock")
 APT_PATIENCE = 180.0
 
@@ -67,8 +70,11 @@ def _do(step: Step, machine: Machine, say: Callable[[str], None]) -> None:
         case StartEngine():
             ensure_engine(step)
         case GenerateCdi():
-            Path(nvidia.CDI_SPEC).parent.mkdir(parents=True, exist_ok=True)
-            _must(nvidia.generate_cdi_argv(), "the GPUs could not be described to the engine")
+            Path(step.path).parent.mkdir(parents=True, exist_ok=True)
+            _must(nvidia.generate_cdi_argv(path=step.path), "the GPUs could not be described to the engine")
+        case LinkDevices():
+            _must(nvidia.link_devices_argv(), "the GPUs could not be made known to systemd")
+            _write(UDEV_RULE, nvidia.render_link_rule(shutil.which("nvidia-ctk") or "/usr/bin/nvidia-ctk"))
 
 
 def render_daemon_settings() -> str:

@@ -6,11 +6,12 @@ from rigstack.engine.presence import EngineAnswers, EngineForbidden, EngineSilen
 from rigstack.errors import HostError
 from rigstack.host import version_floors
 from rigstack.host.machine import Machine
-from rigstack.host.nvidia import NoGpu
+from rigstack.host.nvidia import CDI_SPEC, NoGpu
 from rigstack.host.setup_steps import (
     AddVendorRepository,
     GenerateCdi,
     InstallPackages,
+    LinkDevices,
     LinkEngine,
     SetupPlan,
     StartEngine,
@@ -261,8 +262,16 @@ def _plan_gpu(machine: Machine, options: SetupOptions) -> tuple[tuple[Step, ...]
             )
         steps.append(InstallPackages(packages=("nvidia-container-toolkit",), cause=cause))
     if not gpu.spec_fits:
-        stale = next((f"{spec.path}: {spec.stale}" for spec in gpu.specs), "no CDI spec names the GPUs yet")
-        steps.append(GenerateCdi(cause=stale))
+        old = next((spec for spec in gpu.effective_specs if spec.stale), None)
+        if old is None:
+            steps.append(GenerateCdi(cause="no CDI spec names the GPUs yet"))
+        else:
+            winning = old.path if old.path.startswith("/var/run/") else CDI_SPEC
+            steps.append(GenerateCdi(cause=f"{old.path}: {old.stale}", path=winning))
+    if gpu.unlinked and isinstance(machine.engine, EngineAnswers) and machine.engine.cgroups == "systemd":
+        # nvidia-container-toolkit #48: after a daemon-reload systemd forgets devices that /dev/char does not lead to.
+        cause = "running containers would lose their GPUs at the next `systemctl daemon-reload`"
+        steps.append(LinkDevices(cause=cause))
     return tuple(steps), tuple(advice)
 
 

@@ -81,12 +81,22 @@ class StartEngine(Value):
 
 
 class GenerateCdi(Value):
-    """Describes the GPUs to the engine: writes /etc/cdi/nvidia.yaml."""
+    """Describes the GPUs to the engine: writes /etc/cdi/nvidia.yaml, or the stale file that would win over it."""
+
+    cause: str
+    path: str = "/etc/cdi/nvidia.yaml"
+
+    def text(self) -> str:
+        return f"nvidia-ctk cdi generate --output={self.path}"
+
+
+class LinkDevices(Value):
+    """Makes the GPUs known to systemd, now and whenever the driver is loaded: links in /dev/char and a udev rule."""
 
     cause: str
 
     def text(self) -> str:
-        return "nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"
+        return "nvidia-ctk system create-dev-char-symlinks --create-all, and a udev rule that does it at every boot"
 
 
 Step = (
@@ -98,6 +108,7 @@ Step = (
     | WriteUnit
     | StartEngine
     | GenerateCdi
+    | LinkDevices
 )
 
 

@@ -260,6 +260,8 @@ def _notes(rig: Rig, host: Host) -> tuple[str, ...]:
     notes = [f"{p.name}: {note}" for p in rig.projects for note in host.inputs[p.name].notes]
     if host.gpu.kind == "none" and rig.gpu_mode != "none" and any(p.gpus not in ("none", 0) for p in rig.projects):
         notes.append(f"no GPU in the containers: {host.gpu.why}")
+    if host.gpu.stale:
+        notes.append(f"the GPUs' description for containers is stale ({host.gpu.stale}): sudo rigstack host setup")
     notes += notes_on_cuda(rig, host)
     if not host.authorized_keys:
         notes.append("nobody can log in over SSH yet: [access] authorized_keys in rig.toml is empty")

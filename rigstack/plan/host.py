@@ -12,13 +12,14 @@ class Gpu(Value):
     """How containers get GPUs here. kind: "cdi", "nvidia" or "none"; devices: what can be asked for by name.
 
     aliases: (other name, canonical name) of devices that have several, as nvidia-ctk names a card by index and by UUID.
-    why: for "none", the reason in words.
+    why: for "none", the reason in words. stale: why the CDI specification no longer fits the machine, "" when it does.
     """
 
     kind: str
     devices: tuple[str, ...] = ()
     aliases: tuple[tuple[str, str], ...] = ()
     why: str = ""
+    stale: str = ""
 
     def canonical(self, device: str) -> str:
         """The one name of a device that may have several."""

@@ -91,6 +91,13 @@ def assess(
         )
     if host.gpu.kind == "none" and rig.gpu_mode != "none" and any(p.gpus not in ("none", 0) for p in rig.projects):
         problems.append(Problem(what=f"no GPU in containers: {host.gpu.why}", remedy="rigstack host check"))
+    if host.gpu.stale:
+        problems.append(
+            Problem(
+                what=f"the GPUs' description for containers is stale: {host.gpu.stale}",
+                remedy="sudo rigstack host setup",
+            )
+        )
     for unmet in choice.unmet if choice else ():
         problems.append(Problem(what=unmet.what, remedy="rigstack gpus shows who has which; change gpus in rig.toml"))
     document: dict[str, Any] = {

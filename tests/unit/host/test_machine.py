@@ -194,6 +194,30 @@ def test_a_spec_is_stale_when_driver_or_cards_changed(
     assert nvidia.stale(spec, nodes=nodes, driver=driver) == expected
 
 
+def test_a_spec_is_stale_when_mig_instances_changed(tmp_path: Path) -> None:
+    capabilities = tmp_path / "proc/driver/nvidia/capabilities/gpu0/mig"
+    put(capabilities / "config", "DeviceFileMinor: 1\nDeviceFileMode: 256\n")
+    put(capabilities / "gi1/access", "DeviceFileMinor: 12\nDeviceFileMode: 292\n")
+    put(capabilities / "gi1/ci0/access", "DeviceFileMinor: 13\nDeviceFileMode: 292\n")
+    assert nvidia.mig_capabilities(tmp_path) == {12, 13}
+    spec = (
+        GENERATED_SPEC + "# /dev/nvidia-caps/nvidia-cap12 /dev/nvidia-caps/nvidia-cap13 /dev/nvidia-caps/nvidia-cap2\n"
+    )
+    put(tmp_path / "etc/cdi/nvidia.yaml", spec)
+    (one,) = nvidia.cdi_specs(tmp_path, nodes=("/dev/nvidia0",), driver="580.65.06")
+    assert one.stale == ""
+    put(capabilities / "gi2/access", "DeviceFileMinor: 21\n")
+    (one,) = nvidia.cdi_specs(tmp_path, nodes=("/dev/nvidia0",), driver="580.65.06")
+    assert one.stale == "the MIG instances were changed since it was made"
+
+
+def test_links_by_which_systemd_knows_devices(tmp_path: Path) -> None:
+    put(tmp_path / "dev/char/195:0", "")
+    assert nvidia.unlinked_nodes(tmp_path, ("/dev/nvidia0", "/dev/nvidia1")) == ("/dev/nvidia1",)
+    rule = nvidia.render_link_rule()
+    assert rule.splitlines()[1].endswith('RUN+="/usr/bin/nvidia-ctk system create-dev-char-symlinks --create-all"')
+
+
 def test_cards_without_a_driver_are_counted(tmp_path: Path) -> None:
     for number, (vendor, kind) in enumerate([("0x10de", "0x030000"), ("0x10de", "0x040300"), ("0x8086", "0x030000")]):
         put(tmp_path / f"sys/bus/pci/devices/{number}/vendor", vendor)

@@ -247,6 +247,29 @@ def test_a_cdi_spec_is_written_again_only_when_it_does_not_fit() -> None:
     ]
 
 
+def test_of_two_cdi_specs_the_one_that_wins_is_written_again() -> None:
+    toolkit = GPU.replace(toolkit="/usr/bin/nvidia-ctk")
+    etc, run = CdiSpec(path="/etc/cdi/nvidia.yaml"), CdiSpec(path="/var/run/cdi/nvidia.yaml")
+    old = "it is for driver 535.1.2 and 580.65.06 is loaded"
+    assert text(READY.replace(gpu=toolkit.replace(specs=(etc.replace(stale=old), run)))) == []
+    machine = READY.replace(gpu=toolkit.replace(specs=(etc, run.replace(stale=old))))
+    assert text(machine)[0] == "1. nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml"
+    assert ("GPU", "1 NVIDIA, driver 580.65.06", f"stale CDI spec: {old}") in check_machine(machine).rows()
+
+
+def test_gpus_are_made_known_to_systemd_where_it_makes_the_control_groups() -> None:
+    fits = GPU.replace(toolkit="/usr/bin/nvidia-ctk", specs=(CdiSpec(path="/etc/cdi/nvidia.yaml"),))
+    unlinked = fits.replace(unlinked=("/dev/nvidia0",))
+    systemd = READY.replace(engine=ANSWERS.replace(cgroups="systemd"))
+    assert text(systemd.replace(gpu=unlinked)) == [
+        "1. nvidia-ctk system create-dev-char-symlinks --create-all, and a udev rule that does it at every boot",
+        "   because running containers would lose their GPUs at the next `systemctl daemon-reload`",
+    ]
+    assert "daemon-reload" in " ".join(check_machine(systemd.replace(gpu=unlinked)).advice)
+    assert text(systemd.replace(gpu=fits)) == []
+    assert text(READY.replace(gpu=unlinked, engine=ANSWERS.replace(cgroups="cgroupfs"))) == []
+
+
 def test_settings_of_an_engine_that_was_here_are_advice_not_steps() -> None:
     gpu = GPU.replace(toolkit="/usr/bin/nvidia-ctk", specs=(CdiSpec(path="/etc/cdi/nvidia.yaml"),))
     machine = READY.replace(gpu=gpu, engine=ANSWERS.replace(cdi=False, live_restore=False))

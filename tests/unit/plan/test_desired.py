@@ -170,6 +170,8 @@ def test_notes_say_what_is_missing() -> None:
     assert a_desire("[projects.demo]\ngpus = 'none'").notes == ()
     assert a_desire("[gpu]\nmode = 'none'\n" + DEMO).notes == ()
     assert a_desire("[projects.demo]\ngpus = 2", gpu=CDI).notes == ()
+    (stale,) = a_desire(DEMO, gpu=CDI.replace(stale="/etc/cdi/nvidia.yaml: it names 1")).notes
+    assert stale.endswith("is stale (/etc/cdi/nvidia.yaml: it names 1): sudo rigstack host setup")
     assert "nobody can log in" in a_desire(DEMO, gpu=CDI, authorized_keys=()).notes[0]
 
 
