@@ -182,3 +182,55 @@ def test_a_gpu_check_runs_in_the_workspace(make_rig: MakeRig, made_up: MadeUpGpu
     )
     assert done.returncode == 3, done.stderr
     assert "three has no working GPU: no NVIDIA driver in the container: libcuda.so.1 is not there" in done.stderr
+
+
+def test_a_container_sees_its_own_gpus(
+    make_rig: MakeRig, stub: NvmlStub, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The stand-in for the driver's library is injected as the real one is: a mount of a CDI device."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to write a CDI specification")
+    token = secrets.token_hex(4)
+    folder = tmp_path_factory.mktemp("inside")
+    inside = NvmlStub(stub.library, folder)
+    inside.set(gpus(1, load=42, used=9 * GIB, compute="1:1073741824 4194303:5"))
+    for path in (folder, stub.library):
+        path.chmod(0o755)
+    mounts = {
+        str(stub.library / "libnvidia-ml.so.1"): "/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1",
+        str(inside.scenario): "/etc/nvml-scenario",
+    }
+    edits = {
+        "env": ["NVML_STUB=/etc/nvml-scenario"],
+        "mounts": [
+            {"hostPath": here, "containerPath": there, "options": ["ro", "bind"]} for here, there in mounts.items()
+        ],
+    }
+    spec = {"cdiVersion": "0.5.0", "kind": KIND, "devices": [{"name": f"GPU-{token}-00", "containerEdits": edits}]}
+    (folder / "cdi").mkdir()
+    (folder / "cdi/inside.json").write_text(json.dumps(spec))
+    file = Path(CDI_FOLDERS[0]) / f"rigstack-test-{token}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    rig = make_rig(projects=("four", "five"))
+    rig.set("cuda", '"none"')
+    ask_for(rig, four="gpus = 1", five='gpus = "none"')
+    try:
+        file.write_text(json.dumps(spec))
+        done = rig.run("up", env={"RIGSTACK_CDI_DIR": str(folder / "cdi")})
+        assert done.returncode == 0, done.stderr
+        rig.pin_host_keys()
+        shown = rig.ssh("four", "rigstack-gpus")
+        limits = rig.ssh("four", "ulimit -Sn; ulimit -Hn")
+        bare = rig.ssh("five", "rigstack-gpus")
+    finally:
+        file.unlink(missing_ok=True)
+        if not any(file.parent.iterdir()):
+            file.parent.rmdir()
+    lines = shown.stdout.splitlines()
+    assert "NVIDIA RTX 6000 Ada  busy" in lines[1], shown
+    assert "42 %  9.0 / 48.0 GiB  34 C" in lines[1]
+    assert any(line.split()[:2] == ["0", "1"] and "1024 MiB" in line for line in lines)
+    assert "(not of this container)" in shown.stdout
+    soft, hard = (int(line) for line in limits.stdout.split())
+    assert soft == min(hard, 1048576)
+    assert (bare.returncode, bare.stderr.strip()) == (3, "this container has no GPU")
