@@ -35,6 +35,12 @@ LAPTOP_COMMANDS: dict[str, tuple[str, str, str]] = {
     "cp": ("rigstack.cli.ssh", "cp", "Copy files between this machine and a project."),
     "open": ("rigstack.cli.open", "open", "Open a project's notebook in the browser."),
     "tunnel": ("rigstack.cli.tunnel", "tunnel", "Keep ports of a project's programs on this laptop."),
+    "pycharm": (
+        "rigstack.cli.pycharm",
+        "pycharm",
+        "Set PyCharm up for a project: upload on save, interpreter, debugger.",
+    ),
+    "code": ("rigstack.cli.pycharm", "code", "Open a project in VS Code over Remote-SSH."),
     "disconnect": ("rigstack.cli.connect", "disconnect", "Take away everything that connect wrote."),
 }
 COMMANDS = {**HOST_COMMANDS, **LAPTOP_COMMANDS}

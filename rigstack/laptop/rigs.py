@@ -11,7 +11,7 @@ from rigstack.laptop import ssh
 from rigstack.laptop.home import LaptopHome, read_bytes, write_bytes
 from rigstack.laptop.kept import list_kept, stop_kept
 from rigstack.plan.remote import Connection, RemoteProject, connection_document, parse_connection
-from rigstack.render.ssh_config import add_include, remove_include, render_known_hosts, render_ssh_config
+from rigstack.render.ssh_config import add_include, remove_include, remove_pins, render_known_hosts, render_ssh_config
 from rigstack.value import Value
 
 # Run by ssh's `Match exec` each time a new connection to the gateway starts.
@@ -134,6 +134,21 @@ def ensure_connected(home: LaptopHome, connection: Connection) -> tuple[Path, ..
     return tuple(changed)
 
 
+def forget_pins(home: LaptopHome, aliases: frozenset[str]) -> None:
+    """Takes our lines (for PyCharm) out of ~/.ssh/known_hosts again; a file with nothing else in it goes."""
+    known = home.ssh / "known_hosts"
+    before = read_bytes(known)
+    if before is None:
+        return
+    after = remove_pins(before, aliases)
+    if after == before:
+        return
+    if after:
+        write_bytes(known, after)
+    else:
+        known.unlink()
+
+
 def undo_plan(home: LaptopHome, connection: Connection) -> tuple[Path, ...]:
     """What ensure_disconnected would delete or change."""
     last = len(load_connections(home)) == 1
@@ -155,6 +170,7 @@ def ensure_disconnected(home: LaptopHome, connection: Connection) -> tuple[Path,
     for one in list_kept(home):
         if one.alias in aliases:
             stop_kept(home, one)
+    forget_pins(home, frozenset(aliases))
     for project in connection.rig.projects:
         ssh.run_ssh(ssh.close_shared_argv(home, connection.alias(project.name)), timeout=10)
     for path in changed:

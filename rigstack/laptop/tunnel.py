@@ -61,26 +61,29 @@ def find_tunnel(home: LaptopHome, alias: str, remote: int) -> Kept | None:
     return None
 
 
-def start_tunnel(home: LaptopHome, target: Target, remote: int, local: int, *, kind: str = "tunnel") -> Kept:
+def start_tunnel(home: LaptopHome, target: Target, remote: int, local: int) -> Kept:
     """Starts and waits until the port listens. Raises ReachError with what ssh said when it does not."""
-    kept = start_kept(
-        home,
-        Kept(
-            kind=kind,
-            id=f"{kind}-{target.alias}-{remote}",
-            alias=target.alias,
-            about={"remote": str(remote), "local": str(local)},
-            argv=tunnel_argv(home, target.direct, remote, local),
-        ),
+    kept = Kept(
+        kind="tunnel",
+        id=f"tunnel-{target.alias}-{remote}",
+        alias=target.alias,
+        about={"remote": str(remote), "local": str(local)},
+        argv=tunnel_argv(home, target.direct, remote, local),
     )
+    return start_forward(home, kept, target)
+
+
+def start_forward(home: LaptopHome, wanted: Kept, target: Target) -> Kept:
+    """Starts an ssh that forwards a port, and waits until it listens. Raises ReachError with what ssh said."""
+    kept = start_kept(home, wanted)
     deadline = time.monotonic() + PATIENCE
-    while not answers(local):
+    while not answers(int(kept.about["local"])):
         said = [line for line in last_lines(home, kept, 20) if "again in" in line]
         if len(said) >= 2 or time.monotonic() > deadline:
             lines = last_lines(home, kept)
             stop_kept(home, kept)
             raise ReachError(
-                f"no tunnel to port {remote} of {target.project.name}",
+                f"no tunnel to port {kept.about['remote']} of {target.project.name}",
                 details=lines,
                 remedy=f"rigstack ssh {target.project.name} says what is wrong",
             )

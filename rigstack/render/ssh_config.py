@@ -141,6 +141,23 @@ def render_known_hosts(connection: Connection) -> str:
     return "".join(f"{alias} {key}\n" for alias, key in named)
 
 
+def add_pin(known_hosts: bytes, address: str, key: str, alias: str) -> bytes:
+    """The person's ~/.ssh/known_hosts with one line of ours at the top: for clients that know no HostKeyAlias."""
+    own = remove_pins(known_hosts, frozenset({alias}))
+    end = b"\r\n" if own.split(b"\n", 1)[0].endswith(b"\r") else b"\n"
+    return f"{address} {key} rigstack:{alias}".encode() + end + own
+
+
+def remove_pins(known_hosts: bytes, aliases: frozenset[str]) -> bytes:
+    """The person's ~/.ssh/known_hosts without our lines for these aliases; every other byte as it is."""
+    ours = {f"rigstack:{alias}".encode() for alias in aliases}
+    return b"".join(line for line in _lines(known_hosts) if not ours & set(line.split()[-1:]))
+
+
+def _lines(text: bytes) -> list[bytes]:
+    return re.split(rb"(?<=\n)", text)
+
+
 def add_include(config: bytes, include: str) -> bytes:
     """The person's ~/.ssh/config with our two lines at the top, once.
 
@@ -154,7 +171,7 @@ def remove_include(config: bytes) -> bytes:
     """The person's ~/.ssh/config without our two lines, wherever they are; every other byte as it is."""
     kept: list[bytes] = []
     skip = False
-    for line in re.split(rb"(?<=\n)", config):
+    for line in _lines(config):
         if line.strip() == MARK.encode():
             skip = True
             continue

@@ -148,3 +148,16 @@ def rig_on_the_cable(
     (made.path / "rig.toml").write_text(made.toml.replace("[gpu]\n", '[gpu]\nmode = "none"\n'))
     made.up()
     return made
+
+
+def connected_rig(make_rig: Callable[..., LiveRig], laptop: Laptop) -> LiveRig:
+    """A rig on the laptop's cable, and the laptop connected to it as "box"."""
+    made = rig_on_the_cable(make_rig, laptop)
+    for name in ("id_ed25519", "id_ed25519.pub"):
+        laptop.path(f".ssh/{name}").write_bytes((made.key.parent / name).read_bytes())
+        laptop.path(f".ssh/{name}").chmod(0o600)
+    fingerprint = made.status()["gateway"]["fingerprint"]
+    where = f"{laptop.rig_address}:{made.ssh_port}"
+    done = laptop.rigstack("connect", where, "--as", "box", "--fingerprint", fingerprint)
+    assert done.returncode == 0, done.stderr
+    return made

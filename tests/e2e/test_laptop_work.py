@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import MakeRig
-from tests.e2e.laptop import Laptop, rig_on_the_cable
+from tests.e2e.laptop import Laptop, connected_rig
 from tests.live_rig import LiveRig, free_port, wait_for
 
 
@@ -24,16 +24,7 @@ def laptop() -> Iterator[Laptop]:
 
 @pytest.fixture(scope="module")
 def rig(make_rig: MakeRig, laptop: Laptop) -> LiveRig:
-    """A rig on the laptop's cable, and the laptop connected to it as "box"."""
-    made = rig_on_the_cable(make_rig, laptop)
-    for name in ("id_ed25519", "id_ed25519.pub"):
-        laptop.path(f".ssh/{name}").write_bytes((made.key.parent / name).read_bytes())
-        laptop.path(f".ssh/{name}").chmod(0o600)
-    fingerprint = made.status()["gateway"]["fingerprint"]
-    where = f"{laptop.rig_address}:{made.ssh_port}"
-    done = laptop.rigstack("connect", where, "--as", "box", "--fingerprint", fingerprint)
-    assert done.returncode == 0, done.stderr
-    return made
+    return connected_rig(make_rig, laptop)
 
 
 def test_a_command_runs_in_the_project_s_folder(laptop: Laptop, rig: LiveRig) -> None:
