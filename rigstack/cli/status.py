@@ -9,7 +9,7 @@ import click
 from rigstack.cli import console
 from rigstack.cli.rig import rig_of, survey
 from rigstack.host.certificate import observe_certificate
-from rigstack.host.ddns import told_address
+from rigstack.host.ddns import observe_ddns
 from rigstack.plan.fingerprint import fingerprint
 from rigstack.plan.reconcile import reconcile
 from rigstack.plan.status import Status, assess
@@ -43,7 +43,7 @@ def status(context: click.Context, name: str | None, as_json: bool) -> None:
         certificate={"mode": tls_mode(rig), "expires": observe_certificate(place.path, rig, seen.host)},
         changed=bool(reconcile(seen.desired, seen.observed)),
         choice=seen.choice,
-        told_address=told_address(place.path, rig.ddns.hostname) if rig.ddns else "",
+        ddns=observe_ddns(place.path) if rig.ddns else None,
     )
     if as_json:
         console.result_json(report.document)
@@ -60,7 +60,7 @@ def _page(report: Status) -> str:
     rows = [
         ["edge", _word(edge["state"]), f"{edge['url']}  (TLS {edge['tls']['mode']}{until})"],
         ["gateway", _word(gateway["state"]), f"port {gateway['port']}  {gateway['fingerprint']}"],
-        ["ddns", _word(ddns["state"]), f"{ddns['hostname']}  {ddns['address']}".strip()],
+        ["ddns", _word(ddns["state"]), _ddns(ddns)],
     ]
     lines = [f"{console.paint(rig['name'], 'bold')}: {_word(rig['state'])}   {rig['directory']}", ""]
     lines.append(console.table(["SERVICE", "STATE", "WHERE"], rows))
@@ -71,6 +71,18 @@ def _page(report: Status) -> str:
     for problem in report.problems:
         lines += ["", f"{console.paint('!', 'yellow')} {problem.what}", f"  {problem.remedy}"]
     return "\n".join(lines)
+
+
+def _ddns(ddns: dict[str, Any]) -> str:
+    if not ddns["public_address"]:
+        return str(ddns["hostname"])
+    dns = ddns["dns"]
+    there = (
+        f"DNS says {dns['address'] or 'no address'}" if dns["server"] and not dns["error"] else "DNS does not answer"
+    )
+    answer = f'; last update {ddns["updated"] or "never"}, answer "{ddns["answer"]}"' if ddns["answer"] else ""
+    after = f"; next look {ddns['next']}" if ddns["next"] else ""
+    return f"{ddns['hostname']}  public {ddns['public_address']}, {there}{answer}{after}"
 
 
 _PROJECT_HEADERS = ["PROJECT", "WORKSPACE", "NOTEBOOK", "GPUS", "NOTEBOOK ADDRESS"]

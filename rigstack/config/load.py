@@ -54,11 +54,17 @@ def parse_rig(source: str, *, rig_dir: Path, file: str = "rig.toml") -> Rig:
         hostname=rig_hostname,
         access=Access(**tables["access"]),
         tls=Tls(**tables["tls"]),
-        ddns=Ddns(**{**ddns, "hostname": ddns["hostname"] or rig_hostname}) if ddns else None,
+        ddns=_ddns(ddns, rig_hostname) if ddns else None,
         gpu_mode=tables["gpu"]["mode"],
         images=Images(**tables["images"]),
         projects=tuple(Project(name=name, **values) for name, values in projects.items()),
     )
+
+
+def _ddns(given: dict[str, Any], rig_hostname: str) -> Ddns:
+    """[ddns] with what follows from other keys: its hostname is the rig's, its zone what is above the hostname."""
+    hostname = given["hostname"] or rig_hostname
+    return Ddns(**{**given, "hostname": hostname, "zone": given["zone"] or hostname.partition(".")[2]})
 
 
 class _Problems:
@@ -220,5 +226,26 @@ def _cross_checks(
         for key in ("certificate", "key"):
             if not tls[key]:
                 problems.add(f"tls.{key}", 'is missing; mode "files" needs it')
-    if "ddns" in tables and not (tables["ddns"]["hostname"] or host):
+    if "ddns" in tables:
+        _ddns_checks(problems, tables["ddns"], host)
+
+
+# What each provider cannot do without, besides a hostname and a password.
+_DDNS_NEEDS = {
+    "no-ip": ("username",),
+    "dynu": ("username",),
+    "freedns": ("username",),
+    "dyndns2": ("server",),
+    "rfc2136": ("server", "username"),
+}
+
+
+def _ddns_checks(problems: _Problems, ddns: dict[str, Any], host: str) -> None:
+    name = ddns["hostname"] or host
+    if not name:
         problems.add("ddns.hostname", "is missing; set it or rig.hostname")
+    for key in _DDNS_NEEDS.get(ddns["provider"], ()):
+        if not ddns[key] and not any(f" ddns.{key}: " in line for line in problems.lines):
+            problems.add(f"ddns.{key}", f'is missing; provider "{ddns["provider"]}" needs it')
+    if name and ddns["zone"] and not f".{name}".endswith(f".{ddns['zone']}"):
+        problems.add("ddns.zone", f"{name} is not in {ddns['zone']}")

@@ -27,15 +27,19 @@ class Tls(Value):
 
 
 class Ddns(Value):
-    """[ddns]: who keeps the hostname pointing here; interval in seconds."""
+    """[ddns]: who keeps the hostname pointing here; interval and ttl in seconds. zone: the domain `hostname` is in."""
 
     provider: str
     hostname: str
     username: str
     password_file: str
     server: str
+    zone: str
+    ttl: int
     tls: bool
+    ipv6: bool
     checkip: str
+    nameserver: str
     interval: int
 
 

@@ -13,6 +13,8 @@ from rigstack.value import Value
 
 Parser = Callable[[Any], Any]
 
+DDNS_PROVIDERS = ("no-ip", "duckdns", "cloudflare", "desec", "dynu", "freedns", "namecheap", "dyndns2", "rfc2136")
+
 # Names that are hosts on a project's network already.
 RESERVED_NAMES = frozenset({"edge", "gateway", "ddns", "localhost", "rig", "data", "code"})
 
@@ -138,6 +140,22 @@ def url(value: Any) -> str:
     return value
 
 
+def server(value: Any) -> str:
+    """A host or HOST:PORT; "" is none. (An IPv6 address has no place in it.)"""
+    if not isinstance(value, str) or (value and not re.fullmatch(r"[A-Za-z0-9.-]+(:\d{1,5})?", value)):
+        raise ValueError('a server such as "members.example.net" or "192.0.2.1:8053"')
+    return value
+
+
+def place(value: Any) -> str:
+    """A URL, or a host and path that HTTP is understood for; "" is none."""
+    if not isinstance(value, str) or (
+        value and not re.fullmatch(r"(https?://)?[^\s/'\"\\$`]+(/[^\s'\"\\$`]*)?", value)
+    ):
+        raise ValueError('a place such as "https://ip.example.net/" or "ip.example.net"')
+    return value
+
+
 def email(value: Any) -> str:
     if not isinstance(value, str) or (value and not re.fullmatch(r"[^@\s]+@[^@\s]+", value)):
         raise ValueError('an address such as "you@example.net"')
@@ -255,13 +273,17 @@ TABLES: dict[str, dict[str, Key]] = {
         "key": Key(parse=path, default=""),
     },
     "ddns": {
-        "provider": Key(parse=choice("dyndns2"), required=True),
+        "provider": Key(parse=choice(*DDNS_PROVIDERS), required=True),
         "hostname": Key(parse=hostname, default=""),
         "username": Key(parse=text, default=""),
         "password_file": Key(parse=path, default="secrets/ddns-password"),
-        "server": Key(parse=text, required=True),
+        "server": Key(parse=server, default=""),
+        "zone": Key(parse=hostname, default=""),
+        "ttl": Key(parse=whole(30, 86400, " of seconds"), default=60),
         "tls": Key(parse=flag, default=True),
-        "checkip": Key(parse=text, default=""),
+        "ipv6": Key(parse=flag, default=False),
+        "checkip": Key(parse=place, default=""),
+        "nameserver": Key(parse=server, default=""),
         "interval": Key(parse=whole(10, 86400, " of seconds"), default=30),
     },
     "gpu": {"mode": Key(parse=choice("auto", "cdi", "nvidia", "none"), default="auto")},

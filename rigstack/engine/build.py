@@ -38,6 +38,7 @@ def build_images(
     """
     staging = root / "state" / "build"
     stage(staging, images)
+    staging.mkdir(parents=True, exist_ok=True)  # images without a project of their own stage nothing
     bake = staging / "bake.json"
     bake.write_text(
         render_bake(

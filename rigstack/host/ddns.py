@@ -1,19 +1,21 @@
-"""What the DDNS client told the provider last, from the files that it keeps."""
+"""Reads what the DDNS sidecar wrote about itself: one small file, so that `rigstack status` stays fast."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-CACHE = "state/ddns-cache"
+from rigstack.errors import HostError
+from rigstack.host.files import read_text
+from rigstack.plan.ddns import DdnsReport, read_report
+
+REPORT = "state/ddns-cache/state.json"
 
 
-def told_address(root: Path, hostname: str) -> str:
-    """The address that the provider was told last for `hostname`, or "" when none was.
-
-    inadyn keeps one file PROVIDER-HOSTNAME.cache a name, with the address in it (inadyn(8), FILES).
-    """
+def observe_ddns(root: Path) -> DdnsReport:
+    """The sidecar's last report; an empty one when there is none (yet) or it cannot be read."""
     try:
-        files = sorted((root / CACHE).glob(f"*{hostname}.cache"), key=lambda file: file.stat().st_mtime)
-        return files[-1].read_text(encoding="ascii").strip() if files else ""
-    except (OSError, UnicodeDecodeError):
-        return ""
+        document = json.loads(read_text(root / REPORT) or "{}")
+    except (ValueError, HostError):
+        return DdnsReport()
+    return read_report(document) if isinstance(document, dict) else DdnsReport()

@@ -13,7 +13,7 @@ from rigstack.plan.host import Host
 from rigstack.plan.images import Bootstrap, Image, desire_bootstrap, desire_images
 from rigstack.render.authorized_keys import render_gateway_keys, render_workspace_keys
 from rigstack.render.compose import GpuRequest, ServiceSpec, render_env, render_overlay, render_service
-from rigstack.render.ddns import render_inadyn, render_inadyn_secret
+from rigstack.render.ddns import render_ddns_files
 from rigstack.render.description import render_description
 from rigstack.render.digest import digest
 from rigstack.render.edge import render_edge_files
@@ -113,26 +113,19 @@ def desire(rig: Rig, host: Host, gpus: Mapping[str, tuple[str, ...]] | None = No
     specs = _service_specs(rig, host, tags, requests)
     services = tuple(_service(rig, host, spec) for spec in specs)
     hashes = {service.name: service.hash for service in services}
-    files = (
+    files: tuple[File, ...] = (
         File(path="state/compose.json", text=render_overlay(rig, host, specs, hashes), names_images=True),
         File(path="state/compose.env", text=render_env(rig, host, tags), names_images=True),
         File(path="state/ssh/gateway/authorized_keys", text=render_gateway_keys(rig, host.authorized_keys)),
         File(path="state/ssh/workspace/authorized_keys", text=render_workspace_keys(host.authorized_keys)),
         File(path="state/ssh/gateway/rig.json", text=render_description(rig, host)),
-        *(
-            [
-                File(path="state/ddns/inadyn.conf", text=render_inadyn(rig.ddns), owned=True),
-                File(
-                    path="secrets/ddns/ddns.conf",
-                    text=render_inadyn_secret(host.ddns_password),
-                    mode=0o600,
-                    owned=True,
-                ),
-            ]
-            if rig.ddns
-            else []
-        ),
     )
+    if rig.ddns:
+        sidecar = render_ddns_files(rig.ddns, host.ddns_password, ca_bundle=bool(host.ca_bundle))
+        files += tuple(
+            File(path=path, text=text, mode=0o600 if secret else 0o644, owned=True)
+            for path, (text, secret) in sidecar.items()
+        )
     files += tuple(
         File(path=f"secrets/edge-tls/{key}.pem", text=text.reveal(), mode=0o600, owned=True)
         for key, text in sorted(host.tls.items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rigstack.config.model import Rig
+from rigstack.plan.ddns import DdnsReport, ddns_problem
 from rigstack.plan.gpu_choice import Choice
 from rigstack.plan.host import Host
 from rigstack.plan.observed import Container, Observed
@@ -49,13 +50,13 @@ def assess(
     fingerprint: str,
     certificate: dict[str, str],
     changed: bool,
-    told_address: str = "",
+    ddns: DdnsReport | None = None,
     choice: Choice | None = None,
 ) -> Status:
     """The state of the rig as one document.
 
     fingerprint: of the gateway's host key. certificate: {mode, expires} of the edge.
-    changed: whether `up` would do something. told_address: what the DDNS provider was told last.
+    changed: whether `up` would do something. ddns: what the sidecar says of itself.
     choice: which GPUs each project is given.
     """
     containers = observed.containers
@@ -100,15 +101,17 @@ def assess(
         )
     for unmet in choice.unmet if choice else ():
         problems.append(Problem(what=unmet.what, remedy="rigstack gpus shows who has which; change gpus in rig.toml"))
+    report = ddns or DdnsReport()
+    if rig.ddns and words["ddns"] in ("healthy", "unhealthy", "running") and (found := ddns_problem(report)):
+        problems.append(Problem(what=found[0], remedy=found[1]))
     document: dict[str, Any] = {
         "rig": {"name": rig.name, "hostname": rig.hostname, "directory": rig.dir, "state": state},
         "edge": {"state": words["edge"], "url": url, "tls": certificate},
         "gateway": {"state": words["gateway"], "port": rig.access.ssh_port, "fingerprint": fingerprint},
         "ddns": {
+            **report.document(),
             "state": words.get("ddns", "off"),
             "hostname": rig.ddns.hostname if rig.ddns else "",
-            "address": told_address,
-            "public_address": "",
         },
         "projects": [
             {

@@ -91,6 +91,9 @@ def render_service(rig: Rig, host: Host, spec: ServiceSpec) -> dict[str, Any]:
         service: dict[str, Any] = {"labels": labels}
         if spec.joins:
             service["networks"] = {"front": {}, **{network: {} for network in spec.joins}}
+        if spec.role == "ddns" and host.ca_bundle:
+            service["volumes"] = [_bind(host.ca_bundle, CA_TARGET, read_only=True)]
+            service["environment"] = {"CURL_CA_BUNDLE": CA_TARGET}
         return service
     if spec.gpu:
         labels["rigstack.gpus"] = ",".join(spec.gpu.ids)

@@ -136,8 +136,15 @@ MISTAKES: dict[str, tuple[str, tuple[str, ...]]] = {
     "files without key": ("[tls]\nmode = 'files'\ncertificate = 'c.pem'", ("tls.key:", 'mode "files" needs it')),
     "ddns without server": (
         "[ddns]\nprovider = 'dyndns2'\nhostname = 'rig.example.net'",
-        ("rig.toml:1: ddns.server:", "is missing and has no default"),
+        ("rig.toml:1: ddns.server:", 'is missing; provider "dyndns2" needs it'),
     ),
+    "ddns without an account": (
+        "[ddns]\nprovider = 'no-ip'\nhostname = 'rig.example.net'",
+        ("rig.toml:1: ddns.username:", 'provider "no-ip" needs it'),
+    ),
+    "ddns in another zone": (DDNS + "zone = 'example.org'", ("rig.toml:5: ddns.zone:", "is not in example.org")),
+    "ddns server with a path": (DDNS.replace("dyn.example.net", "http://x/"), ("ddns.server:", "members.example.net")),
+    "ddns provider": (DDNS.replace("dyndns2", "duckdsn"), ("ddns.provider: 'duckdsn'", 'did you mean "duckdns"?')),
     "ddns without hostname": (
         DDNS.replace('hostname = "rig.example.net"\n', ""),
         ("rig.toml:1: ddns.hostname:", "set it or rig.hostname"),

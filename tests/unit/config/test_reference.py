@@ -18,7 +18,7 @@ from rigstack.config.schema import PROJECT, TABLES, Key
 REFERENCE = (Path(config.__file__).parent / "reference.toml").read_text(encoding="utf-8")
 
 # A commented table header or key, as against a sentence.
-COMMENTED = re.compile(r"^# (?=\[[a-z.]+\]$|[a-z_]+ = \S)", re.M)
+COMMENTED = re.compile(r"^# (?=\[[a-z.]+\]$|[a-z0-9_]+ = \S)", re.M)
 
 
 def uncommented() -> dict[str, Any]:

@@ -151,7 +151,7 @@ def test_secrets_are_private_and_hidden() -> None:
     ddns = "[ddns]\nprovider = 'dyndns2'\nserver = 'dyn.example.net'\nhostname = 'rig.example.net'\n"
     desired = a_desire(ddns + DEMO, ddns_password="hunter2")
     modes = {file.path: file.mode for file in desired.files if file.path.startswith("secrets/")}
-    assert modes == {"secrets/ddns/ddns.conf": 0o600}
+    assert modes == {"secrets/ddns/ddns.conf": 0o600, "secrets/ddns/password": 0o600}
     folders = {f.path: f.mode for f in desired.folders if f.path.startswith(("secrets", "state/keys/", "homes/"))}
     assert set(folders.values()) == {0o700}
     assert "hunter2" not in repr(desired)

@@ -283,13 +283,15 @@ def test_ddns_turned_on_and_off() -> None:
     assert plan(on, settled(off)) == expected(
         """
         1. make folders secrets/ddns, state/ddns, state/ddns-cache - not there
-        2. write state/ddns/inadyn.conf - not there
-        3. write secrets/ddns/ddns.conf - not there
-        4. build ddns - ddns: not there
-        5. write state/compose.json - its content changed
-        6. write state/compose.env - its content changed
-        7. start ddns - ddns: not there
-        8. wait until healthy: ddns - just started
+        2. write state/ddns/ddns.conf - not there
+        3. write secrets/ddns/password - not there
+        4. write secrets/ddns/ddns.conf - not there
+        5. write state/ddns/inadyn.conf - not there
+        6. build ddns - ddns: not there
+        7. write state/compose.json - its content changed
+        8. write state/compose.env - its content changed
+        9. start ddns - ddns: not there
+        10. wait until healthy: ddns - just started
         """
     )
     assert "hunter2" not in repr(reconcile(on, settled(off)))

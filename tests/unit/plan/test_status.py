@@ -6,6 +6,7 @@ import json
 
 from builders import DEMO, DEMO_AND_CIFAR, a_host, a_rig, settled
 
+from rigstack.plan.ddns import DdnsReport
 from rigstack.plan.desired import desire
 from rigstack.plan.host import Gpu
 from rigstack.plan.observed import Observed
@@ -37,7 +38,7 @@ def test_a_running_rig() -> None:
         "rig": {"name": "rig", "hostname": "", "directory": "/rig", "state": "running"},
         "edge": {"state": "healthy", "url": "https://box.local/", "tls": CERTIFICATE},
         "gateway": {"state": "healthy", "port": 22222, "fingerprint": "SHA256:abc"},
-        "ddns": {"state": "off", "hostname": "", "address": "", "public_address": ""},
+        "ddns": {**DdnsReport().document(), "state": "off"},
         "projects": [
             {
                 "name": "demo",

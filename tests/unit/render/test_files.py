@@ -12,7 +12,7 @@ from rigstack.config.model import Ddns
 from rigstack.plan.images import Image
 from rigstack.render.authorized_keys import render_gateway_keys, render_workspace_keys
 from rigstack.render.bake import render_bake
-from rigstack.render.ddns import render_inadyn, render_inadyn_secret
+from rigstack.render.ddns import render_ddns_files, render_inadyn, render_inadyn_secret, render_settings
 from rigstack.render.description import render_description
 from rigstack.render.edge import render_edge_files, tls_mode
 from rigstack.secret import Secret
@@ -79,8 +79,46 @@ def ddns(**changed: object) -> Ddns:
 
 
 def test_inadyn() -> None:
-    assert_golden("inadyn.conf", render_inadyn(ddns()))
-    assert_golden("inadyn-checkip.conf", render_inadyn(ddns(checkip="ip.example.net", tls=False, interval=300)))
+    assert_golden("inadyn.conf", render_inadyn(ddns(), ca_bundle=False))
+    assert_golden("inadyn6.conf", render_inadyn(ddns(ipv6=True, tls=False), ca_bundle=True, ipv6=True))
+    assert_golden("ddns.conf", render_settings(ddns(checkip="ip.example.net", interval=300)))
+
+
+PROVIDED = {
+    "no-ip": ("provider default@no-ip.com {", '"me"', '"rig.example.net"'),
+    "duckdns": ("custom rigstack {", '"none"', '"rig"'),
+    "cloudflare": ("provider default@cloudflare.com {", '"example.net"', '"rig.example.net"'),
+    "desec": ("provider default@desec.io {", '"me"', '"rig.example.net"'),
+    "dynu": ("provider default@dynu.com {", '"me"', '"rig.example.net"'),
+    "freedns": ("provider default@freedns.afraid.org {", '"me"', '"rig.example.net"'),
+    "namecheap": ("provider default@namecheap.com {", '"rig"', '"example.net"'),
+}
+
+
+@pytest.mark.parametrize("provider", PROVIDED)
+def test_each_provider_gets_what_its_plugin_understands(provider: str) -> None:
+    name = "rig.duckdns.org" if provider == "duckdns" else "rig.example.net"
+    lines = [
+        line.strip() for line in render_inadyn(ddns(provider=provider, hostname=name), ca_bundle=False).split("\n")
+    ]
+    section, username, hostname = PROVIDED[provider]
+    assert section in lines
+    assert f"username         = {username}" in lines
+    assert f"hostname         = {hostname}" in lines
+
+
+def test_rfc2136_gets_a_tsig_key_and_no_inadyn() -> None:
+    files = render_ddns_files(
+        ddns(provider="rfc2136", server="192.0.2.1:53", username="hmac-sha512:rig"), Secret("c2Vj\n"), ca_bundle=False
+    )
+    assert set(files) == {"state/ddns/ddns.conf", "secrets/ddns/password", "secrets/ddns/tsig.key"}
+    assert files["secrets/ddns/tsig.key"] == ('key "rig" { algorithm hmac-sha512; secret "c2Vj"; };\n', True)
+    assert "nameserver=192.0.2.1:53\n" in files["state/ddns/ddns.conf"][0]
+    plain = render_ddns_files(ddns(provider="no-ip", ipv6=True), Secret("hunter2"), ca_bundle=False)
+    assert {path for path, (text, secret) in plain.items() if "hunter2" in text} == {
+        path for path, (_, secret) in plain.items() if secret
+    }
+    assert "state/ddns/inadyn6.conf" in plain
 
 
 @pytest.mark.parametrize(
@@ -97,8 +135,8 @@ def test_inadyn() -> None:
 )
 def test_inadyn_strings_are_quoted(text: str, quoted: str) -> None:
     assert render_inadyn_secret(Secret(text)) == f"password = {quoted}\n"
-    assert f"    username       = {quoted}\n" in render_inadyn(ddns(username=text))
-    assert f"    ddns-server    = {quoted}\n" in render_inadyn(ddns(server=text))
+    assert f"    username         = {quoted}\n" in render_inadyn(ddns(username=text), ca_bundle=False)
+    assert f"    ddns-server      = {quoted}\n" in render_inadyn(ddns(server=text), ca_bundle=False)
 
 
 def test_a_secret_never_shows_itself() -> None:
