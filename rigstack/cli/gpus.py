@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from rigstack.cli import console
-from rigstack.errors import HostError, RigstackError
+from rigstack.errors import ConfigError, HostError, RigstackError
 
 _STATES = {"free": "green", "busy": "yellow", "lost": "red", "unknown": "dim", "split": "dim"}
 
@@ -19,13 +19,18 @@ _STATES = {"free": "green", "busy": "yellow", "lost": "red", "unknown": "dim", "
 @click.option(
     "--json", "as_json", is_flag=True, help="One JSON object (docs/reference/gpus.md), with --watch one a look."
 )
+@click.option("--since", metavar="AGE", help="What they did since then ([gpu] history in rig.toml): 30m, 1h, 1d.")
+@click.option("--csv", "as_csv", is_flag=True, help="With --since: every sample as a line of CSV.")
 @click.pass_context
-def gpus(context: click.Context, watch: bool, interval: float, as_json: bool) -> None:
+def gpus(context: click.Context, watch: bool, interval: float, as_json: bool, since: str | None, as_csv: bool) -> None:
     """Who uses the GPUs of this machine, and which are free by what really runs on them.
 
     Every process is shown with its project and container, or with the user it belongs to. Needs no rig.
     Exits 3 when the NVIDIA driver is there and does not work.
     """
+    if since is not None:
+        _history(context, since, as_json=as_json, as_csv=as_csv)
+        return
     while True:
         document = look()
         if as_json:
@@ -82,3 +87,35 @@ def _page(document: dict[str, Any]) -> str:
     for remark in gpu_report.remarks(document):
         lines += ["", f"{console.paint('!', 'yellow')} {remark}"]
     return "\n".join(lines)
+
+
+def _history(context: click.Context, age: str, *, as_json: bool, as_csv: bool) -> None:
+    """Shows what the GPUs did. Raises ConfigError where nothing is kept, or for an age that is none."""
+    from rigstack.cli.rig import rig_of
+    from rigstack.host.gpu_history import load_rings
+    from rigstack.plan import gpu_history
+
+    place, rig = rig_of(context)
+    try:
+        seconds = gpu_history.seconds_of(age)
+    except ValueError as wrong:
+        raise ConfigError(f"--since {age} is not right; expected {wrong}") from None
+    until = int(time.time())
+    since = until - seconds
+    rings = load_rings(place.path)
+    if not rings:
+        on = rig.gpu_history
+        raise ConfigError(
+            "no history of the GPUs was kept",
+            cause="no notebook with GPUs has run yet" if on else "[gpu] history is off in rig.toml",
+            remedy="rigstack up" if on else "set history = true in its [gpu] table, then: rigstack up",
+        )
+    history = {uuid: gpu_history.samples(ring, since=since, until=until) for uuid, ring in rings.items()}
+    if as_json:
+        console.result_json(gpu_history.document(history, since=since, until=until))
+    elif as_csv:
+        console.result(gpu_history.csv(history))
+    else:
+        clock = [time.strftime("%H:%M", time.localtime(moment)) for moment in (since, until)]
+        lines = gpu_history.plot(history, since=since, until=until)
+        console.result("\n".join([*lines, f"         {clock[0]}{clock[1]:>{57}}"]))

@@ -56,6 +56,7 @@ def parse_rig(source: str, *, rig_dir: Path, file: str = "rig.toml") -> Rig:
         tls=Tls(**tables["tls"]),
         ddns=_ddns(ddns, rig_hostname) if ddns else None,
         gpu_mode=tables["gpu"]["mode"],
+        gpu_history=tables["gpu"]["history"],
         images=Images(**tables["images"]),
         projects=tuple(Project(name=name, **values) for name, values in projects.items()),
     )

@@ -87,6 +87,7 @@ class Rig(Value):
     tls: Tls
     ddns: Ddns | None
     gpu_mode: str
+    gpu_history: bool
     images: Images
     projects: tuple[Project, ...]
 

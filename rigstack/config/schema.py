@@ -286,7 +286,10 @@ TABLES: dict[str, dict[str, Key]] = {
         "nameserver": Key(parse=server, default=""),
         "interval": Key(parse=whole(10, 86400, " of seconds"), default=30),
     },
-    "gpu": {"mode": Key(parse=choice("auto", "cdi", "nvidia", "none"), default="auto")},
+    "gpu": {
+        "mode": Key(parse=choice("auto", "cdi", "nvidia", "none"), default="auto"),
+        "history": Key(parse=flag, default=False),
+    },
     "images": {
         "source": Key(parse=choice("auto", "registry", "packages"), default="auto"),
         "base": Key(parse=text, default="debian:trixie-slim"),

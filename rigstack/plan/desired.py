@@ -12,7 +12,7 @@ from rigstack.plan.gpu_choice import choose
 from rigstack.plan.host import Host
 from rigstack.plan.images import Bootstrap, Image, desire_bootstrap, desire_images
 from rigstack.render.authorized_keys import render_gateway_keys, render_workspace_keys
-from rigstack.render.compose import GpuRequest, ServiceSpec, render_env, render_overlay, render_service
+from rigstack.render.compose import HISTORY_FOLDER, GpuRequest, ServiceSpec, render_env, render_overlay, render_service
 from rigstack.render.ddns import render_ddns_files
 from rigstack.render.description import render_description
 from rigstack.render.digest import digest
@@ -166,6 +166,8 @@ def _folders(rig: Rig) -> tuple[Folder, ...]:
         Folder(path="state/edge", mode=0o755, owned=True),
         Folder(path="state/logs", mode=0o755, owned=False),
     ]
+    if rig.gpu_history:
+        shared.append(Folder(path=HISTORY_FOLDER, mode=0o755, owned=True))
     if rig.ddns:
         shared.append(Folder(path="secrets/ddns", mode=0o700, owned=True))
         shared.append(Folder(path="state/ddns", mode=0o755, owned=True))
@@ -233,11 +235,11 @@ def _service(rig: Rig, host: Host, spec: ServiceSpec) -> Service:
         image=f"project-{project}" if project else spec.role,
         hash=digest(json.dumps(rendered, sort_keys=True), host.compose_digest, spec.image, environment),
         networks=spec.joins,
-        folders=_mounted(spec.role, project),
+        folders=_mounted(spec.role, project, history=bool(spec.gpu and rig.gpu_history)),
     )
 
 
-def _mounted(role: str, project: str) -> tuple[str, ...]:
+def _mounted(role: str, project: str, *, history: bool) -> tuple[str, ...]:
     """The folders that compose.yaml and the overlay mount in a service (a test asks the engine whether that is so)."""
     own = (f"code/{project}", f"homes/{project}", "data")
     return {
@@ -245,7 +247,7 @@ def _mounted(role: str, project: str) -> tuple[str, ...]:
         "gateway": ("state/ssh/gateway", "state/keys/gateway"),
         "ddns": ("state/ddns", "secrets/ddns", "state/ddns-cache"),
         "workspace": (*own, "state/ssh/workspace", f"state/keys/{project}"),
-        "notebook": (*own, "secrets/notebook"),
+        "notebook": (*own, "secrets/notebook", *([HISTORY_FOLDER] if history else [])),
     }[role]
 
 

@@ -13,6 +13,9 @@ from rigstack.value import Value
 CA_TARGET = "/etc/rigstack/ca/ca-certificates.crt"
 
 
+HISTORY_FOLDER, HISTORY_TARGET = "state/gpu-history", "/var/lib/rigstack/gpu-history"
+
+
 class GpuRequest(Value):
     """The devices a project's containers get. kind: "cdi" or "nvidia"; ids: ("all",) or device names.
 
@@ -133,6 +136,9 @@ def _project_service(rig: Rig, host: Host, spec: ServiceSpec, project: Project) 
         service["ports"] = [f"{_bind_prefix(rig.access.bind)}{project.ssh_port}:22"]
     if spec.gpu:
         _add_gpu(service, spec.gpu)
+        if spec.role == "notebook" and rig.gpu_history:
+            environment["RIGSTACK_GPU_HISTORY"] = HISTORY_TARGET
+            volumes.append(_bind(f"{rig.dir}/{HISTORY_FOLDER}", HISTORY_TARGET))
     return service
 
 

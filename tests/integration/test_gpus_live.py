@@ -17,7 +17,7 @@ import pytest
 
 from rigstack.host.devices import CDI_FOLDERS, KIND
 from tests.conftest import MakeRig
-from tests.live_rig import LiveRig, docker
+from tests.live_rig import LiveRig, docker, wait_for
 from tests.nvml_stub import GIB, NvmlStub, a_gpu, build, gpus
 
 
@@ -213,6 +213,7 @@ def test_a_container_sees_its_own_gpus(
     file.parent.mkdir(parents=True, exist_ok=True)
     rig = make_rig(projects=("four", "five"))
     rig.set("cuda", '"none"')
+    rig.set("history", "true")
     ask_for(rig, four="gpus = 1", five='gpus = "none"')
     try:
         file.write_text(json.dumps(spec))
@@ -222,6 +223,7 @@ def test_a_container_sees_its_own_gpus(
         shown = rig.ssh("four", "rigstack-gpus")
         limits = rig.ssh("four", "ulimit -Sn; ulimit -Hn")
         bare = rig.ssh("five", "rigstack-gpus")
+        wait_for("a sample", lambda: "42%" in rig.run("gpus", "--since", "5m").stdout)
     finally:
         file.unlink(missing_ok=True)
         if not any(file.parent.iterdir()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from rigstack.host.facts import observe_host
 from rigstack.host.files import ensure_folder, write_file
 from rigstack.host.ssh_keys import ensure_host_key
 from rigstack.plan.desired import PASSWORD_FILES, Desired, desire
+from rigstack.plan.gpu_history import INTERVAL, RECORD, SLOTS
 
 
 @pytest.fixture
@@ -159,3 +161,23 @@ def test_a_gpu_check_without_a_gpu_is_one_line(settled_rig: tuple[Path, Desired]
         assert rigstack(root, engine.url, "gpu", "check", "nothing").status == 2
     assert (done.status, done.stdout) == (3, "")
     assert done.stderr == "error: demo has no GPU: this machine has no NVIDIA driver\n"
+
+
+def test_the_history_of_gpus_is_shown_or_it_is_told_how_to_keep_one(settled_rig: tuple[Path, Desired]) -> None:
+    root, _ = settled_rig
+    told = rigstack(root, "unix:///nowhere", "gpus", "--since", "1h")
+    assert (told.status, told.stdout) == (2, "")
+    assert "[gpu] history is off in rig.toml" in told.stderr
+    assert "expected an age such as" in rigstack(root, "unix:///nowhere", "gpus", "--since", "soon").stderr
+    now = int(time.time())
+    ring = bytearray(RECORD.size * SLOTS)
+    RECORD.pack_into(ring, now // INTERVAL % SLOTS * RECORD.size, now, 50, 60, 100, 512, 1024)
+    (root / "state/gpu-history").mkdir()
+    (root / "state/gpu-history/GPU-aa.ring").write_bytes(ring)
+    lines = rigstack(root, "unix:///nowhere", "gpus", "--since", "1h").stdout.splitlines()
+    assert lines[0] == "GPU GPU-aa"
+    assert lines[1].endswith("▄| mean 50%, most 50%")
+    table = rigstack(root, "unix:///nowhere", "gpus", "--since", "1h", "--csv").stdout.splitlines()
+    assert table[1:] == [f"{now},GPU-aa,50,512,1024,60,100"]
+    shown = json.loads(rigstack(root, "unix:///nowhere", "gpus", "--since", "1h", "--json").stdout)
+    assert shown["gpus"][0]["samples"][0]["memory_used"] == 512 * 1024**2

@@ -1,0 +1,133 @@
+"""The ring of samples: what is written comes back, damage does not, and what people see of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from builders import a_desire, a_rig
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rigstack.host.gpu_history import load_rings
+from rigstack.plan.gpu_history import INTERVAL, RECORD, SLOTS, Sample, csv, document, plot, samples, seconds_of
+from rigstack.plan.host import Gpu
+from tests.nvml_stub import GIB, NvmlStub, a_gpu, build, gpus, uuid_of
+
+SAMPLER = Path(__file__).parents[3] / "images/base/lib/rigstack-gpus"
+NOW = 1_790_000_000
+
+
+def ring(*records: tuple[int, int, int, int, int, int]) -> bytes:
+    whole = bytearray(RECORD.size * SLOTS)
+    for record in records:
+        RECORD.pack_into(whole, record[0] // INTERVAL % SLOTS * RECORD.size, *record)
+    return bytes(whole)
+
+
+@pytest.mark.parametrize(("age", "seconds"), [("90s", 90), ("30m", 1800), ("1h", 3600), ("1d", 86400)])
+def test_ages(age: str, seconds: int) -> None:
+    assert seconds_of(age) == seconds
+
+
+@pytest.mark.parametrize("age", ["", "1", "h", "2d", "0m", "1.5h", "-1h", "1 week"])
+def test_what_is_no_age(age: str) -> None:
+    with pytest.raises(ValueError, match="an age such as"):
+        seconds_of(age)
+
+
+def test_samples_come_back_in_order_and_damage_does_not() -> None:
+    raw = ring(
+        (NOW, 97, 70, 280, 20_000, 49_140),
+        (NOW - 20, 255, 255, 65535, 100, 49_140),
+        (NOW - 30, 5, 30, 20, 50_000, 49_140),  # more used than there is
+        (NOW - 7200, 50, 50, 50, 50, 49_140),  # too old
+    )
+    moved = RECORD.pack(NOW - 40, 1, 1, 1, 1, 2) + raw[RECORD.size :]  # in a slot of another time
+    found = samples(moved + b"half", since=NOW - 3600, until=NOW)
+    assert found == (
+        Sample(time=NOW - 20, load=None, temperature=None, power=None, memory_used=100, memory_total=49_140),
+        Sample(time=NOW, load=97, temperature=70, power=280, memory_used=20_000, memory_total=49_140),
+    )
+    assert csv({"GPU-a": found}).splitlines()[1:] == [
+        f"{NOW - 20},GPU-a,,100,49140,,",
+        f"{NOW},GPU-a,97,20000,49140,70,280",
+    ]
+    shown = document({"GPU-a": found}, since=NOW - 3600, until=NOW)
+    assert shown["interval"] == INTERVAL
+
+
+@given(raw=st.binary(max_size=400))
+@settings(max_examples=100)
+def test_any_bytes_can_be_read(raw: bytes) -> None:
+    plot({"x": samples(raw, since=0, until=2**32)}, since=0, until=2**32)
+
+
+def test_the_plot() -> None:
+    taken = [
+        Sample(time=NOW + 10 * n, load=100 if n >= 30 else 0, temperature=50, power=9, memory_used=n, memory_total=60)
+        for n in range(60)
+        if n != 3
+    ]
+    name, load, memory = plot({"GPU-a": taken}, since=NOW, until=NOW + 600, width=60)
+    assert name == "GPU GPU-a"
+    assert load == f"  load   |   ·{' ' * 26}{'█' * 30}| mean 51%, most 100%"
+    assert "▁" in memory and "▄" in memory and "most 98%" in memory
+    assert plot({"GPU-a": []}, since=0, until=1)[1].endswith("| never told")
+
+
+def test_only_notebooks_with_gpus_keep_a_history_and_only_when_asked() -> None:
+    cdi = Gpu(kind="cdi", devices=("0",))
+    text = "[projects.a]\n[projects.b]\ngpus = 'none'"
+
+    def keepers(text: str) -> list[str]:
+        desired = a_desire(text, gpu=cdi)
+        return [service.name for service in desired.services if "state/gpu-history" in service.folders]
+
+    assert keepers(text) == []
+    assert keepers("[gpu]\nhistory = true\n" + text) == ["a-notebook"]
+    folders = {folder.path for folder in a_desire("[gpu]\nhistory = true\n" + text, gpu=cdi).folders}
+    assert "state/gpu-history" in folders
+    assert a_rig("[gpu]\nhistory = true").gpu_history
+
+
+def test_ring_files_are_read_without_trust(tmp_path: Path) -> None:
+    folder = tmp_path / "state/gpu-history"
+    assert load_rings(tmp_path) == {}
+    folder.mkdir(parents=True)
+    (folder / "GPU-aa-00.ring").write_bytes(b"x" * (RECORD.size * SLOTS + 99))
+    (folder / "GPU-bb.ring").symlink_to("/etc/passwd")
+    (folder / "evil.ring").write_bytes(b"x")
+    os.mkfifo(folder / "GPU-cc.ring")
+    assert {name: len(raw) for name, raw in load_rings(tmp_path).items()} == {"GPU-aa-00": RECORD.size * SLOTS}
+
+
+def test_the_sampler_writes_what_is_read(tmp_path: Path) -> None:
+    """The script of the images, with the interpreter of the tests: it has the same nvidia-ml-py."""
+    text = SAMPLER.read_text()
+    for name, value in (("INTERVAL", INTERVAL), ("SLOTS", SLOTS)):
+        assert re.search(rf"^{name} = {value}$", text, re.M)
+    assert f'RECORD = struct.Struct("{RECORD.format}")' in text
+    stub = NvmlStub(build(tmp_path / "nvml"), tmp_path)
+    silent = a_gpu(1, load=None, temperature=None, power=None)
+    stub.set(gpus(1, load=40, used=9 * GIB) | silent | {"count": 2})
+    folder = tmp_path / "state/gpu-history"
+    folder.mkdir(parents=True)
+    argv = [sys.executable, "-I", str(SAMPLER), "--record", str(folder)]
+    began = time.time()
+    with subprocess.Popen(argv, env={**os.environ, **stub.env}) as sampler:
+        rings = [folder / f"{uuid_of(index)}.ring" for index in (0, 1)]
+        while not all(ring.exists() and ring.stat().st_size for ring in rings):
+            assert sampler.poll() is None and time.time() < began + 20
+            time.sleep(0.05)
+        sampler.terminate()
+    now = int(time.time())
+    read = {name: samples(raw, since=int(began) - 1, until=now) for name, raw in load_rings(tmp_path).items()}
+    first, second = read[uuid_of(0)][0], read[uuid_of(1)][0]
+    assert (first.load, first.temperature, first.power, first.memory_used) == (40, 34, 21, 9 * 1024)
+    assert (second.load, second.temperature, second.power, second.memory_total) == (None, None, None, 48 * 1024)
