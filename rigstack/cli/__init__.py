@@ -42,6 +42,8 @@ LAPTOP_COMMANDS: dict[str, tuple[str, str, str]] = {
         "Set PyCharm up for a project: upload on save, interpreter, debugger.",
     ),
     "code": ("rigstack.cli.pycharm", "code", "Open a project in VS Code over Remote-SSH."),
+    "mount": ("rigstack.cli.mount", "mount", "A project's files as a folder of this machine."),
+    "unmount": ("rigstack.cli.mount", "unmount", "Take a mount away."),
     "disconnect": ("rigstack.cli.connect", "disconnect", "Take away everything that connect wrote."),
 }
 COMMANDS = {**HOST_COMMANDS, **LAPTOP_COMMANDS}

@@ -108,6 +108,11 @@ def disconnect(name: str | None, dry_run: bool, as_json: bool) -> None:
     """Take away everything that `rigstack connect` wrote; ~/.ssh/config gets its own bytes back."""
     home = laptop_home()
     connection = find_connection(home, name)
+    if not dry_run:
+        from rigstack.laptop.mount import ensure_unmounted, list_mounts
+
+        for mount in list_mounts(frozenset(connection.direct_alias(one.name) for one in connection.rig.projects)):
+            ensure_unmounted(Path(mount.folder), force=True)
     changed = undo_plan(home, connection) if dry_run else ensure_disconnected(home, connection)
     if as_json:
         console.result_json({"name": connection.name, "files": [str(path) for path in changed]})

@@ -1,0 +1,103 @@
+"""Mounts and sync from a laptop, through cuts of the network: nothing is lost, nothing lands in the wrong place."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import MakeRig
+from tests.e2e.laptop import Laptop, connected_rig
+from tests.live_rig import LiveRig, wait_for
+
+
+@pytest.fixture(scope="module")
+def laptop() -> Iterator[Laptop]:
+    made = Laptop()
+    yield made
+    made.destroy()
+
+
+@pytest.fixture(scope="module")
+def rig(make_rig: MakeRig, laptop: Laptop) -> LiveRig:
+    return connected_rig(make_rig, laptop)
+
+
+@pytest.fixture
+def mounted(laptop: Laptop, rig: LiveRig) -> Iterator[str]:
+    done = laptop.rigstack("mount", "demo", "mnt", "--json")
+    assert done.returncode == 0, done.stderr
+    yield json.loads(done.stdout)["mounts"][0]["folder"]
+    laptop.rigstack("unmount", "--force")
+
+
+def test_a_mount_is_the_project_s_folder(laptop: Laptop, rig: LiveRig, mounted: str) -> None:
+    assert laptop.run("sh", "-c", f"echo 'print(1)' > {mounted}/mounted.py").returncode == 0
+    assert (rig.code() / "mounted.py").read_text() == "print(1)\n"
+    assert (rig.code() / "mounted.py").stat().st_uid == rig.code().stat().st_uid
+    assert laptop.rigstack("mount", "demo", "mnt").returncode == 0  # once more: nothing to do
+    assert "/code/demo" in laptop.rigstack("mount", "--list").stdout
+    # What the folder beneath would take: the laptop's other side sees it without the mount.
+    assert laptop.path("mnt").stat().st_mode & 0o777 == 0
+    with pytest.raises(OSError):
+        (laptop.path("mnt") / "stray").write_text("lost")
+    done = laptop.rigstack("unmount", "demo")
+    assert done.returncode == 0, done.stderr
+    assert laptop.rigstack("mount", "--list").stdout == "no mounts\n"
+    assert not laptop.path("mnt").exists()
+
+
+def test_a_mount_in_use_is_not_torn_away(laptop: Laptop, rig: LiveRig, mounted: str) -> None:
+    user = laptop.start("sh", "-c", f"cd {mounted} && exec sleep 300")
+    try:
+        wait_for("somebody is in it", lambda: laptop.run("pgrep", "-f", "sleep 300").stdout != "")
+        time_out = time.monotonic() + 5
+        while (done := laptop.rigstack("unmount", "demo")).returncode == 0 and time.monotonic() < time_out:
+            laptop.rigstack("mount", "demo", "mnt")
+        assert done.returncode == 3
+        assert "--force" in done.stderr
+    finally:
+        user.kill()
+        user.wait()
+
+
+def test_a_mount_lives_through_a_cut(laptop: Laptop, rig: LiveRig, mounted: str) -> None:
+    write = f"echo before > {mounted}/cut.txt"
+    assert laptop.run("sh", "-c", write).returncode == 0
+    laptop.cut()
+    try:
+        # An editor that saves in the middle of it: it waits, or is told; the file never lands beside the mount.
+        saving = laptop.start("sh", "-c", f"echo during > {mounted}/during.txt")
+        wait_for(
+            "the cut is noticed",
+            lambda: (
+                laptop.run("sh", "-c", "pgrep -f 'ssh .*box-demo.direct' || true").stdout == ""
+                or saving.poll() is not None
+            ),
+            timeout=60,
+        )
+        assert mounted in laptop.run("cat", "/proc/self/mounts").stdout, "the mount went away"
+        assert not (rig.code() / "during.txt").exists(), "the cut did not hurt"
+    finally:
+        laptop.heal()
+    healed = time.monotonic()
+    works = ("timeout", "20", "sh", "-c", f"echo after > {mounted}/cut.txt && cat {mounted}/cut.txt")
+    wait_for("the mount is back", lambda: laptop.run(*works).stdout == "after\n", timeout=90)
+    print(f"mount: back {time.monotonic() - healed:.1f} s after the cut healed")
+    assert (rig.code() / "cut.txt").read_text() == "after\n"
+    saved = saving.wait(timeout=60) == 0
+    assert saved == ((rig.code() / "during.txt").exists() and (rig.code() / "during.txt").read_text() == "during\n")
+    assert laptop.rigstack("unmount", "--force").returncode == 0
+    assert not laptop.path("mnt").exists(), "something was written beside the mount"
+
+
+def test_a_mount_that_cannot_be_leaves_nothing(laptop: Laptop, rig: LiveRig) -> None:
+    rig.run("compose", "--", "stop", "demo-workspace")
+    try:
+        done = laptop.rigstack("mount", "demo", "nowhere")
+    finally:
+        rig.run("compose", "--", "start", "demo-workspace")
+    assert done.returncode == 10
+    assert not laptop.path("nowhere").exists()
