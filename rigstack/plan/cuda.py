@@ -63,7 +63,13 @@ def needs(rig: Rig, project: Project, inputs: ProjectInputs) -> tuple[Need, ...]
     setting = project.cuda or rig.images.cuda
     if setting not in ("auto", "none"):
         found.append(Need(version=setting, source=f"[{'projects.' + project.name if project.cuda else 'images'}] cuda"))
-    if base := re.search(r"\bcuda:(\d+\.\d+)", rig.images.base):
+    if inputs.dockerfile is not None:
+        # "nvidia/cuda:12.8.1-devel", "pytorch/pytorch:2.9.0-cuda12.8-cudnn9-devel"
+        for image, version in re.findall(
+            r"^FROM\s+(?:--\S+\s+)*(\S*cuda:?(\d+\.\d+)\S*)", inputs.dockerfile.text, re.M | re.I
+        ):
+            found.append(Need(version=version, source=f"{inputs.dockerfile.name}: FROM {image}"))
+    elif base := re.search(r"\bcuda:(\d+\.\d+)", rig.images.base):
         found.append(Need(version=base.group(1), source=f"[images] base {rig.images.base}"))
     files = dict(inputs.files)
     found += _in_requirements(files.get("requirements.txt", ""))

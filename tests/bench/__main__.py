@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.bench import gpus
 from tests.bench.pairs import Pair, command, measure
 from tests.live_rig import RIGSTACK, LiveRig, docker
 
@@ -161,7 +162,8 @@ def main() -> None:
             if got.returncode == 0:
                 cli = Path(folder) / "node_modules" / ".bin" / "devcontainer"
                 devcontainer = sorted(devcontainer_up(one, cli) for _ in range(3))[1]
-    text = page(rows, first, devcontainer)
+    section = gpus.lines(gpus.look(RUNS), gpus.sampler_share())
+    text = page(rows, first, devcontainer) + "\n".join(section) + "\n"
     PAGE.write_text(text, encoding="utf-8")
     print(text)
 

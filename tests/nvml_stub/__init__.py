@@ -32,6 +32,14 @@ def build(folder: Path, *, without: tuple[str, ...] = ()) -> Path:
     return folder
 
 
+def build_nvidia_smi(library: Path) -> Path:
+    """Compiles the stand-in for nvidia-smi against the library built in that folder."""
+    program = library / "nvidia-smi"
+    argv = ["gcc", "-O1", "-Wall", "-Wextra", "-o", str(program), str(SOURCE.with_name("nvidia_smi.c"))]
+    subprocess.run([*argv, f"-L{library}", "-l:libnvidia-ml.so.1"], check=True)
+    return program
+
+
 class NvmlStub:
     """The compiled stub and its scenario. `env` goes to the program that is to see these GPUs."""
 

@@ -7,7 +7,7 @@ from builders import a_desire, a_host, a_rig
 
 from rigstack.errors import HostError
 from rigstack.plan.cuda import DRIVERS, ensure_cuda, needs, newest_cuda, runs
-from rigstack.plan.host import Gpu, ProjectInputs
+from rigstack.plan.host import Gpu, OwnDockerfile, ProjectInputs
 
 CDI = Gpu(kind="cdi", devices=("0",))
 LOCK = """\
@@ -103,6 +103,16 @@ def test_what_settings_base_and_lock_need() -> None:
         ("12.8", "uv.lock: torch"),
     ]
     assert needs(rig, rig.projects[1], ProjectInputs())[0].source == "[images] cuda"
+
+
+def test_what_a_dockerfile_of_its_own_needs() -> None:
+    text = "FROM --platform=linux/amd64 nvidia/cuda:12.8.1-devel AS a\nFROM pytorch/pytorch:2.9.0-cuda13.0-cudnn9\n"
+    rig = a_rig("[images]\nbase = 'nvidia/cuda:11.8.0'\n[projects.demo]")
+    inputs = ProjectInputs(dockerfile=OwnDockerfile(name="Dockerfile", text=text))
+    assert [(need.version, need.source) for need in needs(rig, rig.projects[0], inputs)] == [
+        ("12.8", "Dockerfile: FROM nvidia/cuda:12.8.1-devel"),
+        ("13.0", "Dockerfile: FROM pytorch/pytorch:2.9.0-cuda13.0-cudnn9"),
+    ]
 
 
 def test_of_variants_in_a_lock_the_oldest_counts() -> None:
