@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rigstack.engine import api
-from rigstack.host.gpu_processes import Owner
-from rigstack.plan.gpu import Claim
+from rigstack.plan.gpu import Claim, Owner
 from rigstack.value import Value
 
 HOLDING = frozenset({"running", "paused", "restarting"})

@@ -7,17 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from rigstack.plan.gpu import Holder
-from rigstack.value import Value
-
-
-class Owner(Value):
-    """What a container says of itself: its name, and rigstack's labels when it is rigstack's."""
-
-    name: str
-    rig: str = ""
-    project: str = ""
-    role: str = ""
+from rigstack.plan.gpu import Holder, Owner
 
 
 def container_ids(cgroup: str) -> tuple[str, ...]:

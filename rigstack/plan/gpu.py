@@ -130,6 +130,15 @@ class Claim(Value):
     since: int = 0
 
 
+class Owner(Value):
+    """What a container says of itself: its name, and rigstack's labels when it is rigstack's."""
+
+    name: str
+    rig: str = ""
+    project: str = ""
+    role: str = ""
+
+
 class Holder(Value):
     """Whose a process is. kind: the container's role (workspace, notebook, job...), "container" for one that is not
     rigstack's, "user" for one outside containers, "unknown" when it cannot be told any more.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from rigstack.config.model import Project, Rig
 from rigstack.errors import HostError
 from rigstack.plan.gpu import Claim, GpuReading, NoGpus
-from rigstack.plan.gpu_pick import Board, Pick, pick
+from rigstack.plan.gpu_board import Board
 from rigstack.plan.host import Gpu
 from rigstack.value import Value
 
@@ -188,6 +188,8 @@ class _Round:
             self._grant(project, names)
 
     def _give_number(self, project: Project, count: int) -> None:
+        from rigstack.plan.gpu_pick import Pick, pick  # mostly there is nothing to pick
+
         claim = self.claims.get(project.name)
         mine = self.board.expand(claim.devices) if claim is not None else frozenset[str]()
         reading = None if self._untouched(project) else self.reading

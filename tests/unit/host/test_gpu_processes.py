@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from rigstack.host.gpu_processes import Owner, container_ids, observe_holder, observe_holders
+from rigstack.host.gpu_processes import container_ids, observe_holder, observe_holders
 from rigstack.host.kernel_log import observe_xids
+from rigstack.plan.gpu import Owner
 
 ID = "3f1c" * 16
 INNER = "77ab" * 16
