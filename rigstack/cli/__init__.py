@@ -19,6 +19,7 @@ HOST_COMMANDS: dict[str, tuple[str, str, str]] = {
     "status": ("rigstack.cli.status", "status", "What runs, where to click, what is wrong and what to do."),
     "gpus": ("rigstack.cli.gpus", "gpus", "Who uses the GPUs, and which are free."),
     "gpu": ("rigstack.cli.gpu", "gpu", "Try a project's GPUs: do they compute, and how fast."),
+    "doctor": ("rigstack.cli.doctor", "doctor", "Check rig and machine: state, evidence, remedy; --fix what is safe."),
     "logs": ("rigstack.cli.engine", "logs", "Show what a service or a project's containers print."),
     "compose": ("rigstack.cli.engine", "compose", "Run any docker compose verb on exactly the rig's files."),
     "trust": ("rigstack.cli.trust", "trust", "Print or save the rig's own root certificate."),

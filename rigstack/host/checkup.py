@@ -1,0 +1,201 @@
+"""What the doctor asks of this machine: disks, clock, modes, names, certificates, ports, packages. Changes nothing."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from pathlib import Path
+
+from rigstack import process
+from rigstack.errors import HostError
+from rigstack.plan.checkup import Certificate, Chmod, Reached, Room
+
+_PACKAGES = ("docker.io", "docker-ce", "containerd.io", "runc", "openssh-server", "nvidia-container-toolkit")
+_TIME_ERROR = 5  # adjtimex(2): the clock is not synchronized
+
+
+def observe_room(path: str) -> Room | None:
+    """The file system that `path` is on; None when it cannot be asked."""
+    try:
+        found = os.statvfs(path)
+    except OSError:
+        return None
+    return Room(
+        path=path,
+        total=found.f_blocks * found.f_frsize,
+        free=found.f_bavail * found.f_frsize,
+        inodes=found.f_files,
+        inodes_free=found.f_favail,
+    )
+
+
+def clock_ahead(root: Path) -> float:
+    """By how many seconds the newest of the rig's own files is ahead of the clock; 0 when none is."""
+    newest = 0.0
+    for path in (root / "rig.toml", root / "state", root / "state/compose.json", root / "state/lock"):
+        try:
+            newest = max(newest, path.stat().st_mtime)
+        except OSError:
+            continue
+    return max(0.0, newest - time.time())
+
+
+def clock_synced() -> bool | None:
+    """Whether the kernel's clock is kept right by something (adjtimex(2)); None where it cannot be asked."""
+    import ctypes
+
+    try:
+        state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512))
+    except (OSError, AttributeError):
+        return None
+    return None if state < 0 else state != _TIME_ERROR
+
+
+def observe_modes(root: Path) -> dict[str, int]:
+    """absolute path (a folder's ends in "/") -> mode, of everything in the rig that must be private."""
+    modes: dict[str, int] = {}
+    secrets = root / "secrets"
+    try:
+        modes[f"{secrets}/"] = secrets.stat().st_mode & 0o777
+        # Below a private folder the containers' own files may have any mode; those that rigstack writes may not.
+        for path in sorted(secrets.rglob("*")):
+            if path.is_file() and not path.is_relative_to(secrets / "edge"):
+                modes[str(path)] = path.stat().st_mode & 0o777
+        for path in sorted((root / "state/keys").glob("*/ssh_host_*_key")):
+            modes[str(path)] = path.stat().st_mode & 0o777
+    except OSError as failed:
+        raise HostError(
+            f"cannot look at {failed.filename}: {failed.strerror}", remedy="run it as the rig's owner, or with sudo"
+        ) from None
+    return modes
+
+
+def mode_of(path: str) -> int | None:
+    """The mode of what is at `path`; None when it cannot be looked at."""
+    try:
+        return Path(path).stat().st_mode & 0o777
+    except OSError:
+        return None
+
+
+def apply(fix: Chmod) -> None:
+    """Does one fix. Raises HostError."""
+    try:
+        Path(fix.path).chmod(fix.mode)
+    except OSError as failed:
+        raise HostError(f"cannot {fix}: {failed.strerror}", remedy=f"sudo {fix}") from None
+
+
+def resolve(name: str) -> str:
+    """The name's first IPv4 address as this machine resolves it, or ""."""
+    try:
+        return str(socket.getaddrinfo(name, None, socket.AF_INET, socket.SOCK_STREAM)[0][4][0])
+    except OSError:
+        return ""
+
+
+def observe_certificate(name: str, address: str, port: int, roots: Path | None) -> Certificate:
+    """What is served at address:port for `name`, verified against the system's roots, or against `roots` alone."""
+    import ssl
+
+    try:
+        context = ssl.create_default_context(cafile=str(roots) if roots else None)
+        with (
+            socket.create_connection((address, port), 10) as raw,
+            context.wrap_socket(raw, server_hostname=name) as tls,
+        ):
+            peer = tls.getpeercert() or {}
+    except ssl.SSLCertVerificationError as refused:
+        return Certificate(name=name, error=f"a browser refuses it: {refused.verify_message}")
+    except (OSError, ValueError) as failed:
+        return Certificate(name=name, error=f"no TLS at {address}:{port}: {failed}")
+    parts = dict(pair[0] for pair in peer.get("issuer", ()))  # type: ignore[misc]
+    return Certificate(
+        name=name,
+        issuer=str(parts.get("organizationName") or parts.get("commonName") or "?"),
+        begins=ssl.cert_time_to_seconds(str(peer["notBefore"])),
+        ends=ssl.cert_time_to_seconds(str(peer["notAfter"])),
+    )
+
+
+def reach(place: str, port: int) -> Reached:
+    """Whether place:port takes a connection from this machine."""
+    try:
+        socket.create_connection((place, port), 10).close()
+    except OSError as failed:
+        return Reached(place=place, port=port, error=str(failed))
+    return Reached(place=place, port=port)
+
+
+def reach_argv(helper: str, place: str, port: int) -> tuple[str, ...]:
+    """Asks `helper` (an ssh destination) to connect to place:port with its own bash."""
+    probe = f"timeout 10 bash -c 'exec 3<>/dev/tcp/{place}/{port}'"
+    return ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", helper, probe)
+
+
+def reach_from(helper: str, place: str, port: int) -> Reached:
+    """Whether place:port takes a connection from the machine `helper`."""
+    done = process.run(reach_argv(helper, place, port), timeout=40)
+    if done.status == 255:
+        return Reached(place=place, port=port, error=f"{helper} could not be asked: {' '.join(done.tail(1))}")
+    return Reached(place=place, port=port, error="" if done.ok else f"no answer to {helper}")
+
+
+def offered_methods(port: int, address: str) -> str:
+    """What the SSH server at address:port offers to a stranger: "publickey"; "" when it cannot be asked."""
+    argv = (
+        *("ssh", "-F", "none", "-v", "-p", str(port), "-o", "PreferredAuthentications=none", "-o", "BatchMode=yes"),
+        *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=10"),
+        f"jump@{address}",
+    )
+    try:
+        said = process.run(argv, timeout=30).stderr
+    except FileNotFoundError:
+        return ""
+    _, found, rest = said.partition("Authentications that can continue: ")
+    return rest.split()[0] if found and rest.split() else ""
+
+
+def ufw_enabled(root: Path = Path("/")) -> bool:
+    """Whether ufw is switched on (/etc/ufw/ufw.conf)."""
+    try:
+        return "ENABLED=yes" in (root / "etc/ufw/ufw.conf").read_text()
+    except OSError:
+        return False
+
+
+def newer_packages() -> tuple[str, ...] | None:
+    """Which packages of note have a newer version in apt's lists; None without apt or without lists."""
+    try:
+        done = process.run(("apt-cache", "policy", *_PACKAGES), timeout=30)
+    except FileNotFoundError:
+        return None
+    names: list[str] = []
+    name = installed = ""
+    for line in done.stdout.splitlines():
+        word, _, value = line.strip().partition(": ")
+        if not line.startswith(" "):
+            name = line.rstrip(":")
+        elif word == "Installed":
+            installed = value
+        elif word == "Candidate" and installed not in ("(none)", value):
+            names.append(name)
+    return tuple(names) if done.stdout else None
+
+
+def default_interface(root: Path = Path("/")) -> str:
+    """The interface of the IPv4 default route (/proc/net/route, proc(5)), or ""."""
+    try:
+        lines = (root / "proc/net/route").read_text().splitlines()[1:]
+    except OSError:
+        return ""
+    return next((line.split()[0] for line in lines if line.split()[1] == "00000000"), "")
+
+
+def wake(interface: str, root: Path = Path("/")) -> str:
+    """Whether the interface may wake the machine: "enabled", "disabled", or "" when it does not tell."""
+    try:
+        return (root / f"sys/class/net/{interface}/device/power/wakeup").read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,192 @@
+"""`rigstack doctor` against a real rig: each thing is broken for real, seen by name, and mended."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rigstack.engine.checkup import observe_sshd
+from rigstack.host import checkup
+from rigstack.plan import checks
+from rigstack.plan.checkup import Checkup
+from tests.conftest import MakeRig
+from tests.live_rig import LiveRig, docker, free_port, wait_for
+
+
+@pytest.fixture(scope="module")
+def bare(make_rig: MakeRig) -> LiveRig:
+    rig = make_rig(projects=())
+    rig.up()
+    return rig
+
+
+def doctor(rig: LiveRig, *words: str) -> dict[str, dict[str, Any]]:
+    """check -> its finding."""
+    done = rig.run("doctor", "--json", *words)
+    document = json.loads(done.stdout)
+    assert done.returncode == (0 if document["ok"] else 5), done.stderr
+    return {one["check"]: one for one in document["findings"]}
+
+
+def test_a_rig_that_is_well(bare: LiveRig) -> None:
+    found = doctor(bare)
+    for check in ("engine", "clock", "certificate", "sshd policy", "keys and secrets", "containers", "disk room"):
+        assert found[check]["state"] in ("ok", "warn"), found[check]
+    assert "offers a stranger public keys only" in found["sshd policy"]["evidence"]
+    assert "rigstack" in found["certificate"]["evidence"]
+    page = bare.run("doctor").stdout
+    assert "STATE" in page and "keys and secrets" in page
+
+
+def test_a_readable_secret_and_host_key_are_named_and_mended(bare: LiveRig) -> None:
+    key = bare.path / "state/keys/gateway/ssh_host_ed25519_key"
+    secret = bare.path / "secrets/edge-auth/auth.caddy"
+    for path in (key, secret):
+        path.chmod(0o644)
+    finding = doctor(bare)["keys and secrets"]
+    assert finding["state"] == "fail" and finding["fixable"]
+    assert f"{key} has mode 0644" in finding["evidence"] and f"{secret} has mode 0644" in finding["evidence"]
+    assert doctor(bare, "--fix")["keys and secrets"]["state"] == "ok"
+    assert [path.stat().st_mode & 0o777 for path in (key, secret)] == [0o600, 0o600]
+
+
+def test_a_stopped_service_and_a_weak_restart_policy(bare: LiveRig) -> None:
+    gateway, edge = bare.containers()["gateway"], bare.containers()["edge"]
+    docker("update", "--restart=no", edge)
+    docker("stop", "--time=1", gateway)
+    try:
+        found = doctor(bare)
+    finally:
+        docker("update", "--restart=always", edge)
+        docker("start", gateway)
+    assert "gateway is exited" in found["services"]["evidence"]
+    assert found["sshd policy"]["state"] == "skip"
+    assert "edge: restart is no, not always" in found["containers"]["evidence"]
+    wait_for("the gateway is well", lambda: bare.status()["gateway"]["state"] == "healthy")
+
+
+def test_a_clock_behind_the_rigs_own_files(bare: LiveRig) -> None:
+    toml = bare.path / "rig.toml"
+    os.utime(toml, (time.time() + 7200, time.time() + 7200))
+    try:
+        assert "behind the rig's own files by 7" in doctor(bare)["clock"]["evidence"]
+    finally:
+        os.utime(toml)
+
+
+def test_an_expired_certificate_and_a_name_without_an_address(bare: LiveRig, tmp_path: Path) -> None:
+    before = bare.toml
+    names = ("-subj", "/CN=rig.invalid", "-addext", "subjectAltName=DNS:rig.invalid")
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+            *(*names, "-keyout", str(tmp_path / "k.pem"), "-out", str(tmp_path / "c.pem"), "-days", "-1"),
+        ],
+        check=False,
+        capture_output=True,
+    )
+    if not (tmp_path / "c.pem").exists():  # this openssl makes no certificate that has ended: then one nobody trusts
+        subprocess.run(
+            [
+                *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *names),
+                *("-keyout", str(tmp_path / "k.pem"), "-out", str(tmp_path / "c.pem"), "-days", "1"),
+            ],
+            check=True,
+            capture_output=True,
+        )
+    try:
+        bare.set("hostname", '"rig.invalid"')
+        bare.set("mode", '"files"')
+        bare.set("certificate", f'"{tmp_path}/c.pem"')
+        bare.set("key", f'"{tmp_path}/k.pem"')
+        bare.up()
+        found = doctor(bare)
+        assert found["certificate"]["state"] == "fail"
+        assert "a browser refuses it" in found["certificate"]["evidence"]
+        assert "rig.invalid is no address" in found["dns"]["evidence"]
+    finally:
+        (bare.path / "rig.toml").write_text(before)
+        bare.up()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,nr_inodes=200", "tmpfs", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_without_inodes(small_disk: Path) -> None:
+    for number in range(199):
+        (small_disk / str(number)).touch()
+    room = checkup.observe_room(str(small_disk))
+    assert room is not None
+    finding = checks.room(Checkup(now=0, rooms=(room,)))
+    assert finding.state == "fail" and "0 % of inodes free" in finding.evidence
+
+
+def test_a_gateway_that_takes_passwords(bare: LiveRig, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """A container of the gateway's image whose policy was changed by hand, asked as the doctor asks."""
+    image = docker("inspect", "--format={{.Config.Image}}", bare.containers()["gateway"])
+    policy = Path(__file__).parents[2] / "images/gateway/sshd_config"
+    changed = policy.read_text().replace("PasswordAuthentication no", "PasswordAuthentication yes")
+    weak = tmp_path / "sshd_config"
+    weak.write_text(changed.replace("AuthenticationMethods publickey", "AuthenticationMethods any"))
+    tmp_path.chmod(0o755)
+    port = free_port()
+    request.addfinalizer(lambda: docker("rm", "--force", f"{bare.name}-weak", check=False))
+    container = docker(
+        *("run", "--detach", "--name", f"{bare.name}-weak", f"--network=rigstack-{bare.name}_front"),
+        *(f"--publish=127.0.0.1:{port}:22", "--tmpfs=/run/rigstack:uid=1000,gid=1000,mode=0700"),
+        *("--volume", f"{weak}:/usr/local/lib/rigstack/sshd_config:ro"),
+        *("--volume", f"{bare.path}/state/keys/gateway:/etc/rigstack/keys:ro"),
+        image,
+    )
+    methods = ""
+    deadline = time.monotonic() + 15
+    while not methods and time.monotonic() < deadline:
+        methods = checkup.offered_methods(port, "127.0.0.1")
+    finding = checks.sshd(Checkup(now=0, sshd=observe_sshd(container), methods=methods))
+    assert finding.state == "fail"
+    assert "passwordauthentication is yes, not no" in finding.evidence
+    assert "password to strangers" in finding.evidence
+
+
+def test_a_closed_port_from_the_laptop(bare: LiveRig) -> None:
+    done = bare.run("doctor", "--from-laptop", f"localhost:{bare.ssh_port}", "--json")
+    found = {one["check"]: one for one in json.loads(done.stdout)["findings"]}
+    assert found["sshd policy"]["state"] == "ok"
+    assert str(bare.ssh_port) not in found["reachable"]["evidence"] or found["reachable"]["state"] == "ok"
+
+
+def test_without_an_engine_the_page_still_comes(bare: LiveRig, tmp_path: Path) -> None:
+    done = bare.run("doctor", "--json", env={"DOCKER_HOST": f"unix://{tmp_path}/none.sock"})
+    found = {one["check"]: one for one in json.loads(done.stdout)["findings"]}
+    assert done.returncode == 5
+    assert found["services"]["state"] == "fail" and "no engine answers" in found["services"]["evidence"]
+    assert found["keys and secrets"]["state"] == "ok"
+
+
+def test_what_the_machine_itself_says(tmp_path: Path) -> None:
+    """The same questions to a made-up root: ufw switched on, an interface that may not wake."""
+    (tmp_path / "etc/ufw").mkdir(parents=True)
+    (tmp_path / "etc/ufw/ufw.conf").write_text("ENABLED=yes\n")
+    (tmp_path / "proc/net").mkdir(parents=True)
+    (tmp_path / "proc/net/route").write_text("Iface\tDestination\nlan0\t00000000\t0101A8C0\n")
+    power = tmp_path / "sys/class/net/lan0/device/power"
+    power.mkdir(parents=True)
+    (power / "wakeup").write_text("disabled\n")
+    assert checkup.ufw_enabled(tmp_path)
+    assert checkup.default_interface(tmp_path) == "lan0"
+    assert checkup.wake("lan0", tmp_path) == "disabled"
