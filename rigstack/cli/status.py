@@ -89,14 +89,20 @@ _PROJECT_HEADERS = ["PROJECT", "WORKSPACE", "NOTEBOOK", "GPUS", "NOTEBOOK ADDRES
 
 
 def _project_row(project: dict[str, Any]) -> list[str]:
-    gpus = project["gpus"]
     return [
         project["name"],
         _word(project["workspace"]["health"] or project["workspace"]["state"]),
         _word(project["notebook"]["health"] or project["notebook"]["state"]),
-        ",".join(gpus) if isinstance(gpus, list) else str(gpus),
+        _gpus(project),
         project["notebook"]["url"],
     ]
+
+
+def _gpus(project: dict[str, Any]) -> str:
+    """What it has, "0,1", where a number was asked for; else what was asked for."""
+    asked, has = project["gpus"], project["devices"]
+    named = has if isinstance(asked, int) and has else asked if isinstance(asked, list) else [str(asked)]
+    return ",".join(named) + (" (exclusive)" if has and project["gpu_sharing"] == "exclusive" else "")
 
 
 def _word(state: str) -> str:

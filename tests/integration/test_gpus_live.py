@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -223,6 +225,7 @@ def test_a_container_sees_its_own_gpus(
         shown = rig.ssh("four", "rigstack-gpus")
         limits = rig.ssh("four", "ulimit -Sn; ulimit -Hn")
         bare = rig.ssh("five", "rigstack-gpus")
+        dashboard = ask_jupyter(rig, "four", "/nvdashboard/accelerators/check", password_in(done.stderr))
         wait_for("a sample", lambda: "42%" in rig.run("gpus", "--since", "5m").stdout)
     finally:
         file.unlink(missing_ok=True)
@@ -236,3 +239,23 @@ def test_a_container_sees_its_own_gpus(
     soft, hard = (int(line) for line in limits.stdout.split())
     assert soft == min(hard, 1048576)
     assert (bare.returncode, bare.stderr.strip()) == (3, "this container has no GPU")
+    assert (dashboard["has_gpu"], dashboard["ngpus"]) == (True, 1)
+
+
+def password_in(said: str) -> str:
+    found = re.search(r"shown once\): (\S+)", said)
+    assert found is not None, said
+    return found.group(1)
+
+
+def ask_jupyter(rig: LiveRig, project: str, path: str, password: str) -> dict[str, Any]:
+    """The JSON answer of a project's JupyterLab, through the edge, to somebody who has logged in."""
+    jar = str(rig.key.parent / "cookies")
+    login = f"/p/{project}/login"
+    rig.curl(login, "-o", "/dev/null", "-c", jar)
+    token = next(line.split()[-1] for line in Path(jar).read_text().splitlines() if "_xsrf" in line)
+    form = ("--data-urlencode", f"password={password}", "--data-urlencode", f"_xsrf={token}")
+    rig.curl(login, "-o", "/dev/null", "-b", jar, "-c", jar, *form)
+    answer = rig.curl(f"/p/{project}{path}", "-b", jar)
+    shown: dict[str, Any] = json.loads(answer.stdout)
+    return shown

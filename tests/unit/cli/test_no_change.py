@@ -113,6 +113,8 @@ def test_a_gpu_that_was_given_stays_without_a_look_at_any_gpu(
         assert len(engine.asked) == 1
         shown = json.loads(rigstack(root, engine.url, "status", "--json").stdout)["projects"]
         assert [project["devices"] for project in shown] == [["1"], []]
+        page = rigstack(root, engine.url, "status").stdout
+        assert "healthy    healthy   1     https" in page, page
     with fake_engine(tmp_path / "refused", {"/containers/json": [], "/images/json": []}) as engine:
         done = process.run((*words, "--dry-run"), cwd=str(root), env={**env, "DOCKER_HOST": engine.url})
         assert "pynvml was imported" in done.stderr, "with nothing running there is a choice to make"
