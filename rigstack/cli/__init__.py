@@ -45,6 +45,7 @@ LAPTOP_COMMANDS: dict[str, tuple[str, str, str]] = {
     "code": ("rigstack.cli.pycharm", "code", "Open a project in VS Code over Remote-SSH."),
     "mount": ("rigstack.cli.mount", "mount", "A project's files as a folder of this machine."),
     "unmount": ("rigstack.cli.mount", "unmount", "Take a mount away."),
+    "sync": ("rigstack.cli.sync", "sync", "Keep a local checkout and a project equal."),
     "disconnect": ("rigstack.cli.connect", "disconnect", "Take away everything that connect wrote."),
 }
 COMMANDS = {**HOST_COMMANDS, **LAPTOP_COMMANDS}

@@ -12,7 +12,7 @@ from rigstack.value import Value
 
 # A unix socket's path holds 104 bytes on macOS (sys/un.h), and ssh first binds PATH.XXXXXXXXXXXXXXXX (17 more).
 LONGEST_CONTROL_PATH = 104 - 1 - 17
-CONTROL_HASH = 40  # %C is a SHA-1 in hex: ssh_config(5), TOKENS
+CONTROL_HASH = 1 + 40  # %C is a SHA-1 in hex: ssh_config(5), TOKENS; a sync puts a letter before it
 
 
 class LaptopHome(Value):
