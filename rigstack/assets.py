@@ -19,7 +19,7 @@ def assets_dir() -> Path:
         if (folder / "compose.yaml").is_file() and (folder / "images").is_dir():
             return folder
     raise HostError(
-        f"rigstack's own files (compose.yaml, images/, caddy/) are missing beside {package}",
+        f"rigstack's own files (compose.yaml, images/, caddy/, programs/) are missing beside {package}",
         cause="an incomplete installation",
         remedy="install rigstack again: pip install --force-reinstall rigstack",
     )

@@ -30,11 +30,12 @@ def done(*argv: str | Path, cwd: Path) -> str:
 
 
 def assets(top: Path) -> dict[str, bool]:
-    """compose.yaml and every file of images/ and caddy/ below `top` -> whether it is executable.
+    """compose.yaml and every file of images/, caddy/ and programs/ below `top` -> whether it is executable.
 
     Without what pip compiles when it installs, which must not count.
     """
-    files = [top / "compose.yaml", *(top / "images").rglob("*"), *(top / "caddy").rglob("*")]
+    folders = (top / "images", top / "caddy", top / "programs")
+    files = [top / "compose.yaml", *(file for folder in folders for file in folder.rglob("*"))]
     kept = [file for file in files if file.is_file() and file.suffix != ".pyc"]
     return {str(file.relative_to(top)): bool(file.stat().st_mode & 0o100) for file in kept}
 
