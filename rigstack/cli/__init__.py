@@ -46,6 +46,8 @@ LAPTOP_COMMANDS: dict[str, tuple[str, str, str]] = {
     "mount": ("rigstack.cli.mount", "mount", "A project's files as a folder of this machine."),
     "unmount": ("rigstack.cli.mount", "unmount", "Take a mount away."),
     "sync": ("rigstack.cli.sync", "sync", "Keep a local checkout and a project equal."),
+    "wake": ("rigstack.cli.power", "wake", "Wake the rig by Wake-on-LAN."),
+    "power": ("rigstack.cli.power", "power", "Switch the rig's smart plug: on, off, cycle, status."),
     "disconnect": ("rigstack.cli.connect", "disconnect", "Take away everything that connect wrote."),
 }
 COMMANDS = {**HOST_COMMANDS, **LAPTOP_COMMANDS}

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from rigstack.config.model import Access, Ddns, Images, Project, Rig, Tls
+from rigstack.config.model import Access, Ddns, Images, Power, Project, Rig, Tls
 from rigstack.config.schema import PROJECT, TABLES, Key, project_name, shown
 from rigstack.errors import ConfigError
 
@@ -55,6 +55,7 @@ def parse_rig(source: str, *, rig_dir: Path, file: str = "rig.toml") -> Rig:
         access=Access(**tables["access"]),
         tls=Tls(**tables["tls"]),
         ddns=_ddns(ddns, rig_hostname) if ddns else None,
+        power=Power(**tables["power"]),
         gpu_mode=tables["gpu"]["mode"],
         gpu_history=tables["gpu"]["history"],
         images=Images(**tables["images"]),

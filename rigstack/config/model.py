@@ -43,6 +43,13 @@ class Ddns(Value):
     interval: int
 
 
+class Power(Value):
+    """[power]: how laptops wake the machine and switch its plug; "" when nothing was said."""
+
+    mac: str
+    plug: str
+
+
 class Images(Value):
     """[images]: where images come from and what builds may use."""
 
@@ -86,6 +93,7 @@ class Rig(Value):
     access: Access
     tls: Tls
     ddns: Ddns | None
+    power: Power
     gpu_mode: str
     gpu_history: bool
     images: Images

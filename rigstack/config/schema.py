@@ -235,6 +235,19 @@ def environment(value: Any) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(value.items()))
 
 
+def mac(value: Any) -> str:
+    """A network card's address, in lower case with colons; "" is none."""
+    if not isinstance(value, str) or not re.fullmatch(r"|([0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}", value):
+        raise ValueError('an address such as "00:11:22:33:44:55"')
+    return value.lower().replace("-", ":")
+
+
+def plug(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"|(tasmota|shelly):[A-Za-z0-9.-]+(:\d{1,5})?", value):
+        raise ValueError('"tasmota:ADDRESS" or "shelly:ADDRESS"')
+    return value
+
+
 def key_source(value: Any) -> str:
     """An entry of authorized_keys: a public key line, github:NAME or file:PATH."""
     expected = 'an OpenSSH public key line, "github:NAME" or "file:PATH"'
@@ -285,6 +298,10 @@ TABLES: dict[str, dict[str, Key]] = {
         "checkip": Key(parse=place, default=""),
         "nameserver": Key(parse=server, default=""),
         "interval": Key(parse=whole(10, 86400, " of seconds"), default=30),
+    },
+    "power": {
+        "mac": Key(parse=mac, default=""),
+        "plug": Key(parse=plug, default=""),
     },
     "gpu": {
         "mode": Key(parse=choice("auto", "cdi", "nvidia", "none"), default="auto"),

@@ -33,6 +33,7 @@ def observe_host(rig: Rig) -> Host:
         gid=gid,
         machine=socket.gethostname().split(".")[0].lower(),
         addresses=lan_addresses(),
+        mac=mac_address(),
         ipv6=has_ipv6(),
         gpu=observe_gpu(rig.gpu_mode),
         ca_bundle=_ca_bundle(rig, root),
@@ -93,6 +94,17 @@ def lan_addresses() -> tuple[str, ...]:
         except OSError:
             return ()
     return () if address.startswith("127.") else (address,)
+
+
+def mac_address(root: Path = Path("/")) -> str:
+    """The address of the network card with the default route, or "": what Wake-on-LAN needs (proc_pid_net(5))."""
+    try:
+        rows = [line.split() for line in (root / "proc/net/route").read_text().splitlines()[1:]]
+        cards = [row[0] for row in rows if row[1] == "00000000" and row[7] == "00000000"]
+        text = (root / "sys/class/net" / cards[0] / "address").read_text().strip()
+    except (OSError, IndexError):
+        return ""
+    return text if len(text) == 17 and text != "00:00:00:00:00:00" else ""
 
 
 def has_ipv6() -> bool:

@@ -70,6 +70,7 @@ class Host(Value):
     """uid, gid: the owner of code/, who is also the user in every container.
 
     machine: this machine's name. addresses: its LAN addresses, the one of the default route first.
+    mac: of the network card with the default route, or "".
     ca_bundle: path of extra root certificates for builds and containers, or "".
     authorized_keys: public key lines, resolved from [access] authorized_keys.
     assets: folder with compose.yaml, images/, caddy/. compose_digest: of compose.yaml.
@@ -83,6 +84,7 @@ class Host(Value):
     gid: int
     machine: str
     addresses: tuple[str, ...]
+    mac: str = ""
     ipv6: bool
     gpu: Gpu
     ca_bundle: str

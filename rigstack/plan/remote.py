@@ -33,13 +33,16 @@ class RemoteProject(Value):
 
 
 class RemoteRig(Value):
-    """The rig as it describes itself. addresses: where it is on its own LAN. mac: for Wake-on-LAN, or ""."""
+    """The rig as it describes itself. addresses: where it is on its own LAN. mac: for Wake-on-LAN, or "".
+
+    plug: "tasmota:ADDRESS" or "shelly:ADDRESS", or ""."""
 
     name: str
     hostname: str
     machine: str
     addresses: tuple[str, ...]
     mac: str
+    plug: str
     gateway_port: int
     gateway_user: str
     gateway_key: str
@@ -124,6 +127,7 @@ def _rig(document: dict[str, Any]) -> RemoteRig:
         machine=_like(r"[A-Za-z0-9._-]{0,253}", rig["machine"]),
         addresses=tuple(schema.address(one) for one in rig["addresses"]),
         mac=_like(r"|([0-9a-f]{2}:){5}[0-9a-f]{2}", rig.get("mac", "")),
+        plug=schema.plug(rig.get("plug", "")),
         gateway_port=schema.port(gateway["port"]),
         gateway_user=_like(r"[a-z][a-z0-9_-]{0,31}", gateway["user"]),
         gateway_key=_host_key(gateway["host_key"]),
@@ -175,6 +179,7 @@ def connection_document(connection: Connection) -> dict[str, Any]:
                 "machine": rig.machine,
                 "addresses": list(rig.addresses),
                 "mac": rig.mac,
+                "plug": rig.plug,
             },
             "gateway": {"port": rig.gateway_port, "user": rig.gateway_user, "host_key": rig.gateway_key},
             "edge": {"https_port": rig.https_port},

@@ -17,6 +17,8 @@ def render_description(rig: Rig, host: Host) -> str:
             "hostname": rig.hostname,
             "machine": host.machine,
             "addresses": list(host.addresses),
+            "mac": rig.power.mac or host.mac,
+            "plug": rig.power.plug,
         },
         "gateway": {
             "port": rig.access.ssh_port,
