@@ -1,6 +1,6 @@
 """A container keeps exactly its GPUs when the engine is killed and started again.
 
-An engine of the test's own: its own data, socket and CDI folder, no network; the machine's engine is left alone.
+An engine of the test's own: its own data, socket, CDI folder and network namespace; the machine's is left alone.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class OwnEngine:
 
     def start(self) -> None:
         argv = [
-            *(self.daemon, "--host", f"unix://{self.socket}", "--data-root", f"{self.folder}/data"),
+            # In a network namespace of its own: --bridge=none takes docker0 away wherever the daemon runs.
+            *("unshare", "--net", self.daemon, "--host", f"unix://{self.socket}", "--data-root", f"{self.folder}/data"),
             *("--exec-root", f"{self.folder}/exec", "--pidfile", f"{self.folder}/pid", "--bridge=none"),
             *("--iptables=false", "--ip6tables=false", "--feature", "cdi=true"),
             *("--cdi-spec-dir", f"{self.folder}/cdi", "--config-file", f"{self.folder}/daemon.json"),
