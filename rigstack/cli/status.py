@@ -8,7 +8,7 @@ import click
 
 from rigstack.cli import console
 from rigstack.cli.rig import rig_of, survey
-from rigstack.host.certificate import observe_certificate
+from rigstack.host.certificate import observe_certificate, observe_issuer, refusal
 from rigstack.host.ddns import observe_ddns
 from rigstack.plan.fingerprint import fingerprint
 from rigstack.plan.reconcile import reconcile
@@ -40,7 +40,12 @@ def status(context: click.Context, name: str | None, as_json: bool) -> None:
         seen.host,
         seen.observed,
         fingerprint=fingerprint(seen.host.host_keys.get("gateway", "")),
-        certificate={"mode": tls_mode(rig), "expires": observe_certificate(place.path, rig, seen.host)},
+        certificate={
+            "mode": tls_mode(rig),
+            "expires": observe_certificate(place.path, rig, seen.host),
+            "issuer": observe_issuer(place.path, rig),
+            "error": refusal(place.path, rig),
+        },
         changed=bool(reconcile(seen.desired, seen.observed)),
         choice=seen.choice,
         ddns=observe_ddns(place.path) if rig.ddns else None,

@@ -10,6 +10,8 @@ from rigstack.config.model import Rig
 from rigstack.plan.host import Host
 from rigstack.render.edge import lan_names, tls_mode
 
+CERTIFICATES = "secrets/edge/caddy/certificates"
+LOG = "secrets/edge/tls.log"
 ROOT_CERTIFICATE = "secrets/edge/caddy/pki/authorities/local/root.crt"
 
 
@@ -19,13 +21,53 @@ def observe_certificate(root: Path, rig: Rig, host: Host) -> str:
         path: Path | None = root / rig.tls.certificate
     else:
         name = rig.hostname or (f"{host.machine}.local" if host.machine else lan_names(host)[0])
-        path = _newest(root / "secrets/edge/caddy/certificates", name)
+        path = _newest(root / CERTIFICATES, name)
     if path is None:
         return ""
     try:
         return not_after(path.read_text(encoding="ascii"))
     except (OSError, ValueError):
         return ""
+
+
+def acme_issued(root: Path, name: str) -> bool:
+    """Whether an ACME authority has signed `name` before; Caddy keeps one folder an authority, "local" is the rig's."""
+    try:
+        return any(path.parts[-3] != "local" for path in (root / CERTIFICATES).glob(f"*/{name}/{name}.crt"))
+    except OSError:
+        return False
+
+
+def observe_issuer(root: Path, rig: Rig) -> str:
+    """Who signed what is served for the hostname: "acme", "internal" (also standing in for acme), "files" or ""."""
+    mode = tls_mode(rig)
+    if mode != "acme":
+        return mode
+    path = _newest(root / CERTIFICATES, rig.hostname)
+    return "" if path is None else "internal" if path.parts[-3] == "local" else "acme"
+
+
+def refusal(root: Path, rig: Rig) -> str:
+    """Why the authority does not sign the hostname, in its own words; "" when it did since, or was never asked."""
+    if tls_mode(rig) != "acme":
+        return ""
+    log = root / LOG
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:]
+        signed = [path for path in (root / CERTIFICATES).glob(f"*/{rig.hostname}/{rig.hostname}.crt")]
+        after = max((path.stat().st_mtime for path in signed if path.parts[-3] != "local"), default=0.0)
+    except OSError:
+        return ""
+    import json
+
+    for line in reversed(lines):
+        try:
+            entry = json.loads(line)
+            if entry.get("identifier") == rig.hostname and entry.get("error") and entry["ts"] > after:
+                return str(entry["error"])[:300]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return ""
 
 
 def _newest(folder: Path, name: str) -> Path | None:

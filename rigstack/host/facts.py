@@ -9,13 +9,14 @@ from pathlib import Path
 from rigstack.assets import assets_dir
 from rigstack.config.model import Rig
 from rigstack.errors import ConfigError, HostError
+from rigstack.host.certificate import acme_issued
 from rigstack.host.devices import observe_gpu
 from rigstack.host.nvidia import driver_version
 from rigstack.host.project_files import read_project_inputs
 from rigstack.host.ssh_keys import public_half, resolve_authorized_keys
 from rigstack.plan.host import Host
 from rigstack.render.digest import digest
-from rigstack.render.edge import tls_files
+from rigstack.render.edge import tls_files, tls_mode
 from rigstack.secret import Secret
 
 SYSTEM_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
@@ -46,6 +47,7 @@ def observe_host(rig: Rig) -> Host:
         caddy=_caddy_files(assets),
         tls={key: _tls_file(rig, root, key) for key in tls_files(rig)},
         ddns_password=_ddns_password(rig, root),
+        acme_issued=acme_issued(root, rig.hostname) if tls_mode(rig) == "acme" else False,
         driver=driver_version(Path("/")),
     )
 

@@ -77,6 +77,7 @@ class Host(Value):
     image_sources: image -> file -> digest, for the folders of images/.
     caddy: file below caddy/ -> text.
     tls: key of [tls] -> PEM text of the file it names. inputs: project -> what goes into its image.
+    acme_issued: an ACME authority has signed the rig's hostname before.
     ddns_password: from [ddns] password_file. driver: the loaded NVIDIA driver's version, "" when there is none.
     """
 
@@ -98,3 +99,4 @@ class Host(Value):
     tls: Mapping[str, Secret]
     ddns_password: Secret
     driver: str = ""
+    acme_issued: bool = False

@@ -55,7 +55,7 @@ def assess(
 ) -> Status:
     """The state of the rig as one document.
 
-    fingerprint: of the gateway's host key. certificate: {mode, expires} of the edge.
+    fingerprint: of the gateway's host key. certificate: {mode, expires, issuer, error} of the edge.
     changed: whether `up` would do something. ddns: what the sidecar says of itself.
     choice: which GPUs each project is given.
     """
@@ -101,6 +101,16 @@ def assess(
         )
     for unmet in choice.unmet if choice else ():
         problems.append(Problem(what=unmet.what, remedy="rigstack gpus shows who has which; change gpus in rig.toml"))
+    if certificate.get("error"):
+        stands_in = certificate.get("issuer") == "internal"
+        served = "the rig's own certificate stands in" if stands_in else "what was served before is served on"
+        problems.append(
+            Problem(
+                what=f"no certificate for {rig.hostname} ({served}): {certificate['error']}",
+                remedy="rigstack doctor checks name and ports; Caddy asks again within the hour, and at once after:"
+                " rigstack compose -- restart edge",
+            )
+        )
     report = ddns or DdnsReport()
     if rig.ddns and words["ddns"] in ("healthy", "unhealthy", "running") and (found := ddns_problem(report)):
         problems.append(Problem(what=found[0], remedy=found[1]))

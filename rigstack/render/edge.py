@@ -23,11 +23,20 @@ def render_edge_files(rig: Rig, host: Host) -> dict[str, str]:
     }
 
 
+# Names that no public authority signs (RFC 6761, RFC 6762, RFC 8375, and ICANN's reserved "internal").
+_PRIVATE = ("local", "localhost", "lan", "home", "internal", "test", "invalid", "example", "home.arpa")
+
+
+def is_public(hostname: str) -> bool:
+    """Whether a public authority could sign the name at all."""
+    return bool(hostname) and not any(f".{hostname}".endswith(f".{suffix}") for suffix in _PRIVATE)
+
+
 def tls_mode(rig: Rig) -> str:
-    """What "auto" comes to: "acme" with a hostname, else "internal"."""
+    """What "auto" comes to: "acme" with a public hostname or an authority of one's own, else "internal"."""
     if rig.tls.mode != "auto":
         return rig.tls.mode
-    return "acme" if rig.hostname else "internal"
+    return "acme" if is_public(rig.hostname) or (rig.hostname and rig.tls.acme_directory) else "internal"
 
 
 def _globals(rig: Rig, host: Host) -> str:
@@ -42,6 +51,9 @@ def _globals(rig: Rig, host: Host) -> str:
         lines.append(f"acme_ca {rig.tls.acme_directory}")
     if rig.access.https_port != 443:
         lines += ["servers {", "\tprotocols h1 h2", "}"]  # HTTP/3 would be announced on a port that is not published
+    # The authority's own words when it refuses, for `rigstack status`.
+    lines += ["log tls {", "\tinclude tls.obtain tls.renew", "\tlevel ERROR", "\toutput file /data/tls.log {"]
+    lines += ["\t\troll_size 1MiB", "\t\troll_keep 1", "\t}", "\tformat json", "}"]
     lines += ["pki {", "\tca local {", f'\t\tname "rigstack {rig.name}"', "\t}", "}"]
     return "\n".join(lines) + "\n"
 
@@ -59,13 +71,13 @@ def _sites(rig: Rig, host: Host) -> str:
     names = [f"https://{name}" for name in lan_names(host) if name != rig.hostname]
     blocks.append(_block(names, ["tls internal", "import rig"]))
     if rig.hostname:
-        blocks.append(_block([f"https://{rig.hostname}"], [*_hostname_tls(rig), "import rig"]))
+        blocks.append(_block([f"https://{rig.hostname}"], [*_hostname_tls(rig, host), "import rig"]))
     # A renewed certificate changes this line, and so makes the edge reload.
     blocks += [f"# {key}: {digest(host.tls[key].reveal())}\n" for key in tls_files(rig)]
     return "\n".join(blocks)
 
 
-def _hostname_tls(rig: Rig) -> list[str]:
+def _hostname_tls(rig: Rig, host: Host) -> list[str]:
     mode = tls_mode(rig)
     if mode == "internal":
         return ["tls internal"]
@@ -73,6 +85,13 @@ def _hostname_tls(rig: Rig) -> list[str]:
     strict = ['header Strict-Transport-Security "max-age=31536000"']
     if mode == "files":
         return [f"tls {_tls_target('certificate')} {_tls_target('key')}", *strict]
+    if rig.tls.mode == "auto" and not host.acme_issued:
+        # Until the authority has signed once, the rig's own stands in; its short life makes Caddy ask
+        # again every 40 minutes, which stays below Let's Encrypt's five failures an hour.
+        # Afterwards it must not: a failed renewal would replace a certificate that is good for weeks.
+        roots = [f"\t\ttrusted_roots {_tls_target('acme_ca')}"] if rig.tls.acme_ca else []
+        own = ["\tissuer internal {", "\t\tlifetime 1h", "\t}"]
+        return ["tls {", "\tissuer acme {", *roots, "\t}", *own, "}"]
     if rig.tls.acme_ca:
         return ["tls {", f"\tca_root {_tls_target('acme_ca')}", "}", *strict]
     return strict

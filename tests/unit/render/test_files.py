@@ -42,11 +42,24 @@ def test_edge_files(name: str) -> None:
         ("", "internal"),
         (NAMED, "acme"),
         (NAMED + "[tls]\nmode = 'internal'", "internal"),
+        ("[rig]\nhostname = 'rig.lan'", "internal"),
+        ("[rig]\nhostname = 'rig.home.arpa'", "internal"),
+        ("[rig]\nhostname = 'rig.lan'\n[tls]\nacme_directory = 'https://ca.lan/dir'", "acme"),
         ("[tls]\nmode = 'files'\ncertificate = 'c'\nkey = 'k'", "files"),
     ],
 )
 def test_what_auto_comes_to(text: str, mode: str) -> None:
     assert tls_mode(a_rig(text)) == mode
+
+
+def test_once_signed_nothing_stands_in_any_more() -> None:
+    rig = a_rig(NAMED)
+    for issued, there in ((False, True), (True, False)):
+        sites = render_edge_files(rig, a_host(rig).replace(acme_issued=issued))["state/edge/current/sites.caddy"]
+        assert ("issuer internal" in sites) == there
+        assert ("Strict-Transport-Security" in sites) == (not there)
+    acme = a_rig(NAMED + "[tls]\nmode = 'acme'")
+    assert "issuer internal" not in render_edge_files(acme, a_host(acme))["state/edge/current/sites.caddy"]
 
 
 def test_a_machine_without_addresses_still_has_names() -> None:
