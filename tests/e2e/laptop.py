@@ -62,8 +62,9 @@ class Laptop:
         environment = [f"HOME={self.home}", f"PATH={path}", "USER=root", "LANG=C.UTF-8", "TERM=xterm-256color"]
         # No engine here: a laptop needs none.
         environment += ["DOCKER_HOST=unix:///nonexistent.sock", "SHELL=/bin/bash"]
-        enter = ["nsenter", f"--target={self._holder.pid}", "--net", "--mount", f"--wd={self.home}"]
-        return [*enter, "env", "-i", *environment, *words]
+        enter = ["nsenter", f"--target={self._holder.pid}", "--net", "--mount"]
+        # chdir by env, inside: a folder that nsenter opens lies in the mounts outside.
+        return [*enter, "env", "-i", f"--chdir={self.home}", *environment, *words]
 
     def run(self, *words: str, stdin: str | None = None, timeout: float = 90) -> subprocess.CompletedProcess[str]:
         """A program on the laptop, to its end."""
