@@ -9,8 +9,6 @@ import click
 from rigstack.cli import console
 from rigstack.config.rigdir import find_rig
 from rigstack.errors import ConfigError
-from rigstack.laptop.home import laptop_home
-from rigstack.laptop.rigs import find_connection, load_connections
 from rigstack.plan.status import Status
 
 _STYLES = {"reachable": "green", "unknown": "dim"}
@@ -25,13 +23,18 @@ def is_from_afar(rig_dir: str | None, name: str | None) -> bool:
     try:
         find_rig(None)
     except ConfigError:
+        from rigstack.laptop.home import laptop_home
+        from rigstack.laptop.rigs import load_connections
+
         return bool(load_connections(laptop_home()))
     return False
 
 
 def status_from_afar(context: click.Context, name: str | None, *, as_json: bool) -> None:
     """Looks through the gateway and the edge, and reports; exit code 5 when something does not answer."""
+    from rigstack.laptop.home import laptop_home
     from rigstack.laptop.reach import observe_rig
+    from rigstack.laptop.rigs import find_connection
 
     home = laptop_home()
     connection = find_connection(home, name)

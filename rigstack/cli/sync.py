@@ -10,9 +10,9 @@ import click
 
 from rigstack.cli import console
 from rigstack.errors import ConfigError
-from rigstack.laptop.home import laptop_home
+from rigstack.laptop.home import LaptopHome, laptop_home
 from rigstack.laptop.kept import Kept, last_lines, list_kept, log_of, start_kept, stop_kept
-from rigstack.laptop.rigs import find_project
+from rigstack.laptop.rigs import Target, find_project
 from rigstack.laptop.sync import Sync, keep_equal, sync_once
 
 
@@ -23,6 +23,7 @@ from rigstack.laptop.sync import Sync, keep_equal, sync_once
 @click.option("--delete", is_flag=True, help="What is deleted here is deleted there too. Off: nothing is ever deleted.")
 @click.option("--limit", default=100, show_default=True, help="With --delete: more deletions at once are refused.")
 @click.option("--overwrite", is_flag=True, help="Also replace files that are newer on the rig.")
+@click.option("--two-way", is_flag=True, help="Both directions, by unison; conflicts are kept as files; no deletions.")
 @click.option("--status", "show", is_flag=True, help="Show the syncs that run, and what they did last.")
 @click.option("--stop", is_flag=True, help="Stop PROJECT's sync, or all of them.")
 @click.option("--log", is_flag=True, help="Print what PROJECT's sync did.")
@@ -35,6 +36,7 @@ def sync(
     delete: bool,
     limit: int,
     overwrite: bool,
+    two_way: bool,
     show: bool,
     stop: bool,
     log: bool,
@@ -77,6 +79,9 @@ def sync(
             f"{target.alias} is kept equal with {running[0].about['folder']} already",
             remedy=f"rigstack sync --stop {project}",
         )
+    if two_way:
+        _two_way(home, target, place, once=once, refused=delete or overwrite)
+        return
     done = sync_once(home, job)
     if as_json:
         console.result_json(
@@ -88,8 +93,32 @@ def sync(
         return
     options = [*(["--delete"] if delete else []), *(["--overwrite"] if overwrite else []), f"--limit={limit}"]
     words = (sys.executable, "-m", "rigstack", "sync", target.alias, str(place), "--foreground", *options)
+    _watch(home, target, place, words)
+
+
+def _two_way(home: LaptopHome, target: Target, place: Path, *, once: bool, refused: bool) -> None:
+    from rigstack.laptop.sync_git import ignored_paths
+    from rigstack.laptop.two_way import sync_both_ways, unison_argv
+
+    if refused:
+        raise ConfigError(
+            "--two-way takes neither --delete nor --overwrite",
+            cause="no side is the right one: the newer file is taken, the other is kept beside it",
+            remedy="leave them out",
+        )
+    if not place.is_dir():
+        raise ConfigError(f"there is no folder {place}", remedy="name the local checkout")
+    for line in sync_both_ways(home, target, place):
+        console.note(line)
+    console.result(f"{target.alias}: both sides are equal")
+    if not once:
+        _watch(home, target, place, unison_argv(home, target, place, ignored_paths(place), watch=True))
+
+
+def _watch(home: LaptopHome, target: Target, place: Path, words: tuple[str, ...]) -> None:
     start_kept(
         home,
         Kept(kind="sync", id=f"sync-{target.alias}", alias=target.alias, about={"folder": str(place)}, argv=words),
     )
-    console.note(f"watching {place}; rigstack sync --status, --log {project}, --stop {project}")
+    name = target.project.name
+    console.note(f"watching {place}; rigstack sync --status, --log {name}, --stop {name}")

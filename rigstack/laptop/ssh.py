@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +57,8 @@ def observe_host_key(home: LaptopHome, gateway: Gateway) -> str:
 
     Raises ReachError when nothing answers, or no sshd that has such a key.
     """
+    import tempfile
+
     with tempfile.TemporaryDirectory() as folder:
         seen = Path(folder) / "known_hosts"
         done = run_ssh(gateway_argv(home, gateway, known_hosts=seen, checking="accept-new", authenticate=False))
@@ -75,6 +76,8 @@ def read_description(home: LaptopHome, gateway: Gateway, host_key: str) -> Remot
     Raises AccessError when the rig does not know this person's key, TrustError when another key answers, ReachError
     when nothing does.
     """
+    import tempfile
+
     with tempfile.TemporaryDirectory() as folder:
         known = Path(folder) / "known_hosts"
         known.write_text(f"gateway {host_key}\n")

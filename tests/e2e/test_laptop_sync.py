@@ -172,3 +172,41 @@ def test_saves_are_there_a_moment_later_and_a_cut_loses_none(laptop: Laptop, rig
     assert "sent" in laptop.rigstack("sync", "demo", "--log").stdout
     assert "stopped" in laptop.rigstack("sync", "--stop").stdout
     assert laptop.rigstack("sync").stdout == "no syncs\n"
+
+
+def test_both_ways_and_a_conflict_loses_nothing(laptop: Laptop, rig: LiveRig) -> None:
+    refused = laptop.rigstack("sync", "demo", "both", "--two-way", "--once")
+    assert refused.returncode == 2
+    laptop.path("both").mkdir()
+    refused = laptop.rigstack("sync", "demo", "both", "--two-way", "--once")
+    assert refused.returncode == 3
+    assert "apt.txt" in refused.stderr
+    (rig.code() / "apt.txt").write_text("unison\n")
+    rig.up()
+    laptop.path("both/mine.py").write_text("mine\n")
+    wait_for("the new workspace answers", lambda: laptop.run("ssh", "box-demo.direct", "true").returncode == 0)
+    done = laptop.rigstack("sync", "demo", "both", "--two-way", "--once")
+    assert done.returncode == 0, done.stderr
+    assert (rig.code() / "mine.py").read_text() == "mine\n"
+    assert laptop.path("both/cell.py").read_text() == "laptop again\n"
+    assert not laptop.path("both/.git").exists()
+    # The same file changed on both sides, the rig's later.
+    laptop.path("both/mine.py").write_text("from the laptop\n")
+    (rig.code() / "mine.py").write_text("from the rig\n")
+    later = time.time() + 10
+    os.utime(rig.code() / "mine.py", (later, later))
+    assert laptop.rigstack("sync", "demo", "both", "--two-way").returncode == 0
+    try:
+        for folder in (laptop.path("both"), rig.code()):
+            texts = sorted(path.read_text() for path in folder.glob("*mine*.py"))
+            assert "from the rig\n" in texts, folder
+        assert laptop.path("both/mine.py").read_text() == (rig.code() / "mine.py").read_text() == "from the rig\n"
+        kept = [path for path in (*laptop.path("both").iterdir(), *rig.code().iterdir()) if "conflict" in path.name]
+        assert any(path.read_text() == "from the laptop\n" for path in kept), kept
+        # Watching, both directions.
+        (rig.code() / "made-there.txt").write_text("there\n")
+        wait_for("it is here", lambda: laptop.path("both/made-there.txt").exists(), timeout=30)
+        laptop.path("both/made-here.txt").write_text("here\n")
+        wait_for("it is there", lambda: (rig.code() / "made-here.txt").exists(), timeout=30)
+    finally:
+        laptop.rigstack("sync", "--stop")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from rigstack.laptop.home import LaptopHome
 from rigstack.laptop.rigs import ensure_connected, find_project
 from rigstack.laptop.sync import Sync, check, look, rsync_argv
 from rigstack.laptop.sync_git import head_of, ignored_paths
+from rigstack.laptop.two_way import unison_argv
 
 
 @pytest.fixture
@@ -35,6 +37,17 @@ def test_the_command(job: Sync, tmp_path: Path) -> None:
     all_of_it = rsync_argv(home, job.replace(delete=True, overwrite=True, limit=7), Path("/ignored"))
     assert "--max-delete=7" in all_of_it
     assert "--update" not in all_of_it
+
+
+def test_both_ways(job: Sync) -> None:
+    home = LaptopHome(path=Path("/home/me"), ssh_path=Path("/home/me"))
+    argv = unison_argv(home, job.target, Path("/work"), ("odd[1].log", "out/"), watch=True)
+    assert argv[:3] == ("unison", "/work", "ssh://box-demo.direct//code/demo")
+    assert argv[-2:] == ("-repeat", "2")
+    assert "-copyonconflict" in argv
+    assert argv.count("-nodeletion") == 2
+    ignored = {word for before, word in itertools.pairwise(argv) if before == "-ignore"}
+    assert {"Name .git", "Path odd\\[1\\].log", "Path out"} <= ignored
 
 
 def test_an_empty_folder_never_deletes_all(job: Sync) -> None:
