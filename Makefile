@@ -10,7 +10,7 @@ RIG ?= $(shell getent passwd "$${SUDO_USER:-$$(id -un)}" | cut -d: -f6)/rig
 KEY ?=
 INIT_FLAGS := $(if $(KEY),--key "$(KEY)") $(if $(HOST),--hostname "$(HOST)")
 
-.PHONY: up test unit integration e2e lint lock bench docs wheel clean help
+.PHONY: up test unit integration e2e audit lint lock bench docs wheel clean help
 
 help: ## What there is
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,9 @@ integration: $(VENV)/.dev ## Tests against the real engine
 
 e2e: $(VENV)/.dev ## The whole way, from init to a browser
 	$(BIN)/pytest tests/e2e $(PYTEST_FLAGS)
+
+audit: $(VENV)/.dev ## What a stranger sees: ssh-audit's verdict, headers, banners
+	$(BIN)/pytest tests/audit $(PYTEST_FLAGS)
 
 lint: $(VENV)/.dev ## ruff, mypy, hadolint, shellcheck
 	$(BIN)/ruff check .

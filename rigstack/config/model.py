@@ -6,13 +6,14 @@ from rigstack.value import Value
 
 
 class Access(Value):
-    """[access]: the published ports, the address they bind, and who may log in (as written)."""
+    """[access]: the published ports, the address they bind, who may log in (as written), and with which clients."""
 
     ssh_port: int
     https_port: int
     http_port: int
     bind: str
     authorized_keys: tuple[str, ...]
+    clients: str
 
 
 class Tls(Value):

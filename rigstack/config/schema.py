@@ -276,6 +276,7 @@ TABLES: dict[str, dict[str, Key]] = {
         "http_port": Key(parse=port, default=80),
         "bind": Key(parse=address, default=""),
         "authorized_keys": Key(parse=list_of(key_source), default=()),
+        "clients": Key(parse=choice("compatible", "modern"), default="compatible"),
     },
     "tls": {
         "mode": Key(parse=choice("auto", "acme", "internal", "files"), default="auto"),

@@ -17,6 +17,7 @@ from rigstack.render.ddns import render_ddns_files
 from rigstack.render.description import render_description
 from rigstack.render.digest import digest
 from rigstack.render.edge import render_edge_files
+from rigstack.render.sshd import render_gateway_policy
 from rigstack.value import Value
 
 PASSWORD_FILES = ("secrets/notebook/jupyter_server_config.json", "secrets/edge-auth/auth.caddy")
@@ -118,6 +119,7 @@ def desire(rig: Rig, host: Host, gpus: Mapping[str, tuple[str, ...]] | None = No
         File(path="state/compose.env", text=render_env(rig, host, tags), names_images=True),
         File(path="state/ssh/gateway/authorized_keys", text=render_gateway_keys(rig, host.authorized_keys)),
         File(path="state/ssh/workspace/authorized_keys", text=render_workspace_keys(host.authorized_keys)),
+        File(path="state/ssh/gateway/policy.conf", text=render_gateway_policy(rig)),
         File(path="state/ssh/gateway/rig.json", text=render_description(rig, host)),
     )
     if rig.ddns:
@@ -226,7 +228,10 @@ def _service(rig: Rig, host: Host, spec: ServiceSpec) -> Service:
     if spec.role in ("edge", "gateway"):
         rendered = {key: value for key, value in rendered.items() if key != "networks"}
     published = (rig.access.ssh_port, rig.access.https_port, rig.access.http_port, rig.access.bind)
-    environment = json.dumps([published if spec.project is None else None, host.uid, host.gid, rig.dir])
+    facts = [published if spec.project is None else None, host.uid, host.gid, rig.dir]
+    if spec.role == "gateway":
+        facts.append(rig.access.clients)  # sshd reads its policy when it starts
+    environment = json.dumps(facts)
     project = spec.project.name if spec.project else ""
     return Service(
         name=spec.name,

@@ -37,17 +37,18 @@ state/logs, code/demo, homes/demo, state/keys/demo - not there
         3. make host key state/keys/demo/ssh_host_ed25519_key - not there
         4. write state/ssh/gateway/authorized_keys - not there
         5. write state/ssh/workspace/authorized_keys - not there
-        6. write state/ssh/gateway/rig.json - not there
-        7. get the base system rigstack/debian:trixie - not there
-        8. build base, gateway, edge, project-demo - base: not there; gateway: not there; edge: not there; \
+        6. write state/ssh/gateway/policy.conf - not there
+        7. write state/ssh/gateway/rig.json - not there
+        8. get the base system rigstack/debian:trixie - not there
+        9. build base, gateway, edge, project-demo - base: not there; gateway: not there; edge: not there; \
 project-demo: not there
-        9. write state/compose.json - not there
-        10. write state/compose.env - not there
-        11. make a notebook password - none was set
-        12. publish the edge's sites - not there
-        13. start edge, gateway, demo-workspace, demo-notebook - edge: not there; gateway: not there; \
+        10. write state/compose.json - not there
+        11. write state/compose.env - not there
+        12. make a notebook password - none was set
+        13. publish the edge's sites - not there
+        14. start edge, gateway, demo-workspace, demo-notebook - edge: not there; gateway: not there; \
 demo-workspace: not there; demo-notebook: not there
-        14. wait until healthy: edge, gateway, demo-workspace, demo-notebook - just started
+        15. wait until healthy: edge, gateway, demo-workspace, demo-notebook - just started
         """
     )
 

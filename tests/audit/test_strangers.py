@@ -1,0 +1,131 @@
+"""What a stranger who scans a rig gets to see, by the scanners' own words."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import MakeRig
+from tests.live_rig import LiveRig, docker
+
+SSH_AUDIT = (str(Path(sys.executable).with_name("ssh-audit")), "--skip-rate-test", "-p")
+HARDENED = "Hardened Debian 13 (version 1)"
+NOT_POST_QUANTUM = ["does not provide protection against post-quantum attacks"]
+
+
+@pytest.fixture(scope="module")
+def bare(make_rig: MakeRig) -> LiveRig:
+    rig = make_rig(projects=())
+    rig.up()
+    return rig
+
+
+def ssh_audit(rig: LiveRig) -> dict[str, dict[str, list[str]]]:
+    """ "fail" and "warn" -> algorithm -> what ssh-audit has against it."""
+    done = subprocess.run(
+        [*SSH_AUDIT, str(rig.ssh_port), "-j", "127.0.0.1"], capture_output=True, text=True, timeout=60
+    )
+    document: dict[str, Any] = json.loads(done.stdout)
+    assert [one["algorithm"] for one in document["kex"]], "nothing was scanned"
+    found: dict[str, dict[str, list[str]]] = {"fail": {}, "warn": {}}
+    for kind in ("kex", "key", "enc", "mac"):
+        for one in document[kind]:
+            for grade in found:
+                if notes := one["notes"].get(grade):
+                    found[grade][one["algorithm"]] = notes
+    assert "OpenSSH" in document["banner"]["raw"] and "Debian" not in document["banner"]["raw"]
+    return found
+
+
+def policy(rig: LiveRig) -> dict[str, Any]:
+    argv = [*SSH_AUDIT, str(rig.ssh_port), "-j", "-P", HARDENED, "127.0.0.1"]
+    document: dict[str, Any] = json.loads(subprocess.run(argv, capture_output=True, text=True, timeout=60).stdout)
+    return document
+
+
+def test_compatible_lacks_nothing_but_what_pycharm_lacks(bare: LiveRig) -> None:
+    assert ssh_audit(bare) == {"fail": {}, "warn": {"curve25519-sha256": NOT_POST_QUANTUM}}
+    assert [error["mismatched_field"] for error in policy(bare)["errors"]] == ["Key exchanges"]
+
+
+def test_modern_has_nothing_to_complain_about(bare: LiveRig) -> None:
+    bare.set("clients", '"modern"')
+    assert "gateway" in bare.run("up", "--dry-run").stdout
+    bare.up()
+    assert ssh_audit(bare) == {"fail": {}, "warn": {}}
+    assert policy(bare)["passed"] is True
+    bare.pin_host_keys()
+    assert bare.ssh("gateway").returncode == 0
+    old = bare.ssh("-o", "KexAlgorithms=curve25519-sha256", "gateway")
+    assert old.returncode != 0 and "no matching key exchange" in old.stderr
+
+
+def guess(argv: list[str], times: int) -> list[int]:
+    return [subprocess.run(argv, capture_output=True, timeout=30).returncode for _ in range(times)]
+
+
+def stranger(address: str, port: int, key: str) -> list[str]:
+    """A login with a key that nobody knows, which fails."""
+    return [
+        *("ssh", "-T", "-F", "none", "-p", str(port), "-i", key, "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes"),
+        *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", f"jump@{address}"),
+    ]
+
+
+def test_one_guesser_on_the_loopback_locks_nobody_out(bare: LiveRig, tmp_path: Path) -> None:
+    """Behind a published port all loopback clients arrive as the bridge's address: they must not share a penalty."""
+    bare.pin_host_keys()
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "k")], check=True)
+    assert set(guess(stranger("127.0.0.1", bare.ssh_port, str(tmp_path / "k")), 8)) == {255}
+    assert bare.ssh("gateway").returncode == 0
+
+
+def test_a_guesser_with_an_address_of_its_own_is_shut_out(bare: LiveRig) -> None:
+    """Another container on the gateway's network keeps guessing: sshd stops talking to it, and to nobody else."""
+    network = f"rigstack-{bare.name}_front"
+    where = f'--format={{{{(index .NetworkSettings.Networks "{network}").IPAddress}}}}'
+    gateway = bare.containers()["gateway"]
+    image = docker("inspect", "--format={{.Config.Image}}", gateway)
+    probe = (
+        f"for i in 1 2 3 4 5 6 7 8; do {shlex.join(stranger(docker('inspect', where, gateway), 22, '/tmp/k'))}; done"
+    )
+    argv = [
+        "docker",
+        "run",
+        "--rm",
+        f"--network={network}",
+        "--entrypoint=sh",
+        image,
+        "-c",
+        f"ssh-keygen -qt ed25519 -N '' -f /tmp/k; {probe}",
+    ]
+    said = subprocess.run(argv, capture_output=True, text=True, timeout=100).stderr
+    tried = said.count("Permission denied")
+    assert 1 <= tried <= 5, said
+    assert len(re.findall("^(?:Connection (?:closed|reset) by|Not allowed)", said, re.M)) == 8 - tried, said
+    bare.pin_host_keys()
+    assert bare.ssh("gateway").returncode == 0
+
+
+@pytest.mark.parametrize("path", ["/", "/projects/", "/p/none/", "/nothing"])
+def test_the_edge_says_no_more_than_it_must(bare: LiveRig, path: str) -> None:
+    headers = bare.curl(path, "-I").stdout.lower()
+    assert headers.startswith("http/2")
+    for name in ("server:", "via:", "x-powered-by:", "caddy"):
+        assert name not in headers, headers
+    for name in ("x-content-type-options: nosniff", "x-frame-options: sameorigin", "content-security-policy:"):
+        assert name in headers, headers
+
+
+@pytest.mark.parametrize("version", ["-tls1", "-tls1_1"])
+def test_the_edge_speaks_no_old_tls(bare: LiveRig, version: str) -> None:
+    argv = ["openssl", "s_client", version, "-cipher", "ALL:@SECLEVEL=0", "-connect", f"127.0.0.1:{bare.https_port}"]
+    done = subprocess.run(argv, input="", capture_output=True, text=True, timeout=20)
+    assert "Cipher is (NONE)" in done.stdout
