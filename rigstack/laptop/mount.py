@@ -134,7 +134,10 @@ def ensure_unmounted(point: Path, *, force: bool) -> None:
 
 
 def close_folder(point: Path) -> None:
-    """Makes the empty folder that nothing can be written into. Raises ConfigError when it is not empty."""
+    """Makes the empty folder that nothing can be written into; one left over from before a restart will do.
+
+    Raises ConfigError when it is not empty.
+    """
     if point.exists() and not point.is_dir():
         raise ConfigError(f"{point} is not a folder", remedy="name another place for the mount")
     if point.exists() and os.access(point, os.R_OK) and any(point.iterdir()):
@@ -143,6 +146,7 @@ def close_folder(point: Path) -> None:
             remedy="name another folder, or move the files away",
         )
     point.mkdir(parents=True, exist_ok=True)
+    _immutable("-i", point)
     point.chmod(0)
     _immutable("+i", point)
 

@@ -98,7 +98,7 @@ def refusal(done: process.Completed, place: str) -> AccessError | TrustError | R
         return AccessError(
             f"the rig at {place} does not know this machine's key yet",
             details=done.tail(2),
-            remedy='on the host: rigstack key add "$(the line of your .pub file)"',
+            remedy="on the host: rigstack key add KEY; `rigstack connect` prints the very line",
         )
     if "Host key verification failed" in done.stderr or "REMOTE HOST IDENTIFICATION HAS CHANGED" in done.stderr:
         return untrusted(place, details=())

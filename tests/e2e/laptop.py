@@ -133,6 +133,7 @@ class Laptop:
         self._holder.kill()
         self._holder.wait(timeout=10)
         subprocess.run(["ip", "link", "del", self.name], check=False, capture_output=True)
+        subprocess.run(["chattr", "-R", "-f", "-i", str(self.home)], check=False)  # mounts that were not taken away
         for _ in range(20):
             shutil.rmtree(self.home, ignore_errors=True)
             if not self.home.exists():
