@@ -52,7 +52,8 @@ def survey(place: RigDir, rig: Rig, *, causes: bool = True, only: frozenset[str]
     desired = desire(rig, host, choice.given)
     observed = observe_files(place.path, desired).replace(containers=containers)
     if causes and needs_images(desired, containers):
-        observed = observed.replace(images=observe_images(), built_from=observe_inputs(containers.values()))
+        inputs, lines = observe_inputs(containers.values())
+        observed = observed.replace(images=observe_images(), built_from=inputs, built_lines=lines)
     return Survey(place=place, rig=rig, host=host, desired=desired, observed=observed, choice=choice)
 
 

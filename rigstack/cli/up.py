@@ -22,6 +22,10 @@ ROUNDS = 4  # a rig that is not settled after this many never will be
 @click.option("-n", "--dry-run", is_flag=True, help="Print the plan with its causes, and stop.")
 @click.option("--no-wait", is_flag=True, help="When another rigstack works on this rig, exit 6 instead of waiting.")
 @click.option("--no-cache", is_flag=True, help="Build changed images without the build cache.")
+@click.option(
+    "-y", "--yes", is_flag=True, help="End running kernels, sessions and jobs where a container must be replaced."
+)
+@click.option("--wait", is_flag=True, help="Replace such a container when what runs in it has ended.")
 @click.option("--timeout", default=180.0, show_default=True, help="Seconds to wait for services to be healthy.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 @click.pass_context
@@ -31,6 +35,8 @@ def up(
     dry_run: bool,
     no_wait: bool,
     no_cache: bool,
+    yes: bool,
+    wait: bool,
     timeout: float,
     as_json: bool,
 ) -> None:
@@ -53,15 +59,21 @@ def up(
             for reason in seen.choice.reasons:
                 console.note(f"note: {reason}")
         return
+    consent = None
     done: list[dict[str, str]] = []
     notes: list[str] = []
     with rig_lock(place.path, "up", wait=not no_wait, on_wait=console.note) as lock:
         for _ in range(ROUNDS):
             seen = survey(place, rig, only=only)
             _ensure_possible(seen, only)
-            plan = reconcile(seen.desired, seen.observed, only=only)
+            plan = reconcile(seen.desired, seen.observed, only=only, hold=consent.held if consent else frozenset())
             if not plan:
                 break
+            from rigstack.cli.consent import Consent
+
+            consent = consent or Consent(yes=yes, wait=wait)
+            if consent.ask(plan, seen.observed):
+                plan = reconcile(seen.desired, seen.observed, only=only, hold=consent.held)
             for reason in seen.choice.reasons:
                 console.note(f"note: {reason}")
             notes += seen.choice.reasons
@@ -78,6 +90,7 @@ def up(
                     lock=lock,
                     timeout=timeout,
                     no_cache=no_cache,
+                    guard=consent.guard,
                 )
                 execution.run(plan)
             done += [{"step": str(step), "cause": step.cause} for step in plan.steps]
@@ -91,6 +104,8 @@ def up(
         console.note(f"note: {remark}")
     if as_json:
         console.result_json({"steps": done, "notes": notes, "seconds": round(time.monotonic() - started, 3)})
+    elif consent is not None and consent.held:
+        pass
     elif not done:
         console.result("nothing to do: everything runs as rig.toml says")
     else:
@@ -98,6 +113,8 @@ def up(
 
         console.result(welcome(seen.rig, seen.host))
         console.note(f"done in {time.monotonic() - started:.1f} s")
+    if consent is not None:
+        consent.settle()
 
 
 def _ensure_possible(seen: Survey, only: frozenset[str]) -> None:

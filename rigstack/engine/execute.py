@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from rigstack.config.model import Rig
 from rigstack.engine import containers, edge
 from rigstack.engine.bootstrap import bootstrap_source, ensure_bootstrap
 from rigstack.engine.build import BuildInputs, build_images
+from rigstack.engine.check import check_images
 from rigstack.host.files import ensure_folder, write_file
 from rigstack.host.password import new_password, set_password
 from rigstack.host.ssh_keys import ensure_host_key
@@ -22,6 +23,7 @@ from rigstack.plan.observed import Observed
 from rigstack.plan.steps import (
     BootstrapImage,
     BuildImages,
+    CheckImages,
     JoinNetwork,
     MakeFolders,
     MakeHostKey,
@@ -59,9 +61,16 @@ class Reporter(Protocol):
         """The step is done."""
 
 
+# The plan, what was observed, where to tell what it waits for -> services that are left as they are.
+Guard = Callable[[Plan, Observed, Callable[[str], None]], frozenset[str]]
+
+
 @dataclass(kw_only=True)
 class Execution:
-    """One run of a plan. lock: the rig lock's descriptor. observed: kept true as containers are removed."""
+    """One run of a plan. lock: the rig lock's descriptor. observed: kept true as containers are removed.
+
+    guard: asked just before containers go which of them must stay, because of what runs in them.
+    """
 
     rig: Rig
     host: Host
@@ -71,6 +80,8 @@ class Execution:
     lock: int
     timeout: float
     no_cache: bool = False
+    guard: Guard | None = None
+    _held: frozenset[str] = field(default=frozenset(), init=False)
 
     @property
     def root(self) -> Path:
@@ -86,8 +97,22 @@ class Execution:
         for number, step in enumerate(plan.steps, 1):
             self.reporter.begin(number, total, step)
             started = time.monotonic()
-            self._do(step)
+            self._do(self._guarded(step))
             self.reporter.end(number, total, step, time.monotonic() - started)
+
+    def _guarded(self, step: Step) -> Step:
+        """The step without the services that must stay as they are."""
+        if not isinstance(step, StartServices | RemoveServices | WaitHealthy):
+            return step
+        if self.guard is not None and not isinstance(step, WaitHealthy):
+            self._held |= self.guard(Plan(steps=(step,)), self.observed, self.reporter.tell)
+        if not self._held & set(step.services):
+            return step
+        kept = [number for number, name in enumerate(step.services) if name not in self._held]
+        services = tuple(step.services[number] for number in kept)
+        if isinstance(step, StartServices):
+            return step.replace(services=services, causes=tuple(step.causes[number] for number in kept))
+        return step.replace(services=services)
 
     def _do(self, step: Step) -> None:
         match step:
@@ -109,6 +134,8 @@ class Execution:
                 ensure_bootstrap(bootstrap, mirror=self.rig.images.apt_mirror, tell=self.reporter.tell)
             case BuildImages(images=images):
                 build_images(self.root, images, self._build_inputs(), self.reporter.build_line)
+            case CheckImages(images=images):
+                check_images(images, owner=self.owner)
             case PublishSites(files=files):
                 running = self.observed.containers.get("edge")
                 edge.publish(
@@ -126,6 +153,8 @@ class Execution:
                 self.observed = self.observed.replace(
                     containers={name: one for name, one in there.items() if name not in services}
                 )
+            case StartServices(services=()):
+                pass
             case StartServices(services=services):
                 containers.start_services(self.root, self.host.assets, services, lock=self.lock)
             case JoinNetwork(service=service, network=network):

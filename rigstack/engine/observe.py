@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 from urllib.parse import quote
 
 from rigstack.engine import api
@@ -79,26 +80,38 @@ def _container(entry: Mapping[str, object]) -> Container:
     )
 
 
+Lines = Mapping[str, tuple[str, ...]]
+
+
 def observe_images() -> frozenset[str]:
     """The tags of all images that the engine has."""
     return frozenset(tag for entry in api.get("/images/json") for tag in entry.get("RepoTags") or ())
 
 
-def observe_inputs(containers: Iterable[Container]) -> dict[str, Mapping[str, str]]:
-    """Service -> the inputs (name -> digest) of the image that its container was made from."""
+def observe_inputs(containers: Iterable[Container]) -> tuple[dict[str, Mapping[str, str]], dict[str, Lines]]:
+    """Of the image that each service's container was made from: its inputs (name -> digest), and their lines."""
     cache: dict[str, Mapping[str, str]] = {}
-    inputs = {}
+    inputs: dict[str, Mapping[str, str]] = {}
+    lines: dict[str, Lines] = {}
     for container in containers:
         if container.image not in cache:
-            cache[container.image] = _inputs_of(container.image)
-        inputs[container.service] = cache[container.image]
-    return inputs
+            cache[container.image] = _labels_of(container.image)
+        labels = cache[container.image]
+        inputs[container.service] = {name: str(value) for name, value in _parsed(labels, "rigstack.inputs").items()}
+        lines[container.service] = {name: tuple(value) for name, value in _parsed(labels, "rigstack.lines").items()}
+    return inputs, lines
 
 
-def _inputs_of(image: str) -> Mapping[str, str]:
+def _labels_of(image: str) -> Mapping[str, str]:
     try:
-        labels = api.get(f"/images/{quote(image, safe='')}/json").get("Config", {}).get("Labels") or {}
-        parsed = json.loads(labels.get("rigstack.inputs", "{}"))
-    except (EngineError, ValueError):
+        return api.get(f"/images/{quote(image, safe='')}/json").get("Config", {}).get("Labels") or {}
+    except EngineError:
+        return {}
+
+
+def _parsed(labels: Mapping[str, str], label: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(labels.get(label, "{}"))
+    except ValueError:
         return {}
     return parsed if isinstance(parsed, dict) else {}

@@ -30,6 +30,7 @@ class Observed(Value):
     """containers by service. images: tags that exist, or None when nobody had to ask.
 
     built_from: service -> (input -> digest) of the image its container was made from, where known.
+    built_lines: service -> (file -> lines) of that image, for the files that are short.
     files: path -> the text on disk, or None when absent, for every file that is generated.
     folders, keys: those that exist. password: whether one was set. stale: generated files that nothing wants any more.
     """
@@ -37,6 +38,7 @@ class Observed(Value):
     containers: Mapping[str, Container] = {}
     images: frozenset[str] | None = None
     built_from: Mapping[str, Mapping[str, str]] = {}
+    built_lines: Mapping[str, Mapping[str, tuple[str, ...]]] = {}
     files: Mapping[str, str | None] = {}
     folders: frozenset[str] = frozenset()
     keys: frozenset[str] = frozenset()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rigstack.plan.desired import Desired, File, Service
 from rigstack.plan.images import Image
@@ -10,6 +10,7 @@ from rigstack.plan.observed import Container, Observed
 from rigstack.plan.steps import (
     BootstrapImage,
     BuildImages,
+    CheckImages,
     JoinNetwork,
     MakeFolders,
     MakeHostKey,
@@ -23,14 +24,24 @@ from rigstack.plan.steps import (
     WriteFile,
 )
 
+_SHOWN = 4  # changed lines of a file that a cause names
 
-def reconcile(desired: Desired, observed: Observed, *, only: frozenset[str] = frozenset()) -> Plan:
+
+def reconcile(
+    desired: Desired,
+    observed: Observed,
+    *,
+    only: frozenset[str] = frozenset(),
+    hold: frozenset[str] = frozenset(),
+) -> Plan:
     """The steps that turn `observed` into `desired`, in order, each with its cause.
 
     only: project names; with them, other projects' containers and images are left as they are.
+    hold: services that are left as they are, because of what runs in them.
     """
-    lost = _lost_folders(desired, observed)
+    lost = {name: folder for name, folder in _lost_folders(desired, observed).items() if name not in hold}
     services = [s for s in desired.services if not only or not s.project or s.project in only or s.name in lost]
+    services = [s for s in services if s.name not in hold]
     starting = {s.name: cause for s in services if (cause := _start_cause(s, desired, observed, lost))}
     steps: list[Step] = []
     steps += _detach(lost)
@@ -42,7 +53,7 @@ def reconcile(desired: Desired, observed: Observed, *, only: frozenset[str] = fr
         # As late as can be: it is shown once, and who sees it scroll by under a long build has lost it.
         steps.append(MakePassword(cause="none was set"))
     steps += _publish(desired, observed)
-    steps += _remove(desired, observed, only)
+    steps += _remove(desired, observed, only, hold)
     if starting:
         steps.append(StartServices(services=tuple(starting), causes=tuple(starting.values())))
     steps += _join(desired, observed, starting, only)
@@ -116,7 +127,7 @@ def _start_cause(service: Service, desired: Desired, observed: Observed, lost: M
     if container.hash != service.hash:
         wanted = desired.image(service.image)
         if container.image != wanted.tag:
-            return "image changed: " + _image_cause(wanted, observed.built_from.get(service.name))
+            return "image changed: " + _image_cause(wanted, service.name, observed)
         return "its settings changed"
     if service.name in lost:
         return f"{lost[service.name]} was deleted"
@@ -125,15 +136,31 @@ def _start_cause(service: Service, desired: Desired, observed: Observed, lost: M
     return ""
 
 
-def _image_cause(image: Image, before: Mapping[str, str] | None) -> str:
-    """Which inputs differ from those of the image that runs now."""
+def _image_cause(image: Image, service: str, observed: Observed) -> str:
+    """Which inputs differ from those of the image that runs now, by their lines where those are known."""
+    before = observed.built_from.get(service)
     if not before:
         return "its inputs changed"
     now = dict(image.inputs)
     changed = [name for name in now if before.get(name) != now[name]]
     gone = [name for name in before if name not in now]
-    words = changed + [f"{name} is gone" for name in gone]
+    old, new = observed.built_lines.get(service, {}), image.lines()
+    words = [
+        name + (_line_changes(old.get(name, ()), new.get(name, ())) if name in old or name not in before else "")
+        for name in changed
+    ]
+    words += [f"{name} is gone" for name in gone]
     return ", ".join(words) or "its inputs changed"
+
+
+def _line_changes(before: Sequence[str], now: Sequence[str]) -> str:
+    """ ": +torch==2.9 -numpy", or "" when the lines of either are not known; the first few."""
+    if not now:
+        return ""
+    changes = [f"+{line}" for line in now if line not in before]
+    changes += [f"-{line}" for line in before if line not in now]
+    more = f" and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else ""
+    return ": " + " ".join(changes[:_SHOWN]) + more if changes else ""
 
 
 def _build(desired: Desired, observed: Observed, starting: list[Service]) -> list[Step]:
@@ -146,8 +173,7 @@ def _build(desired: Desired, observed: Observed, starting: list[Service]) -> lis
         if image.tag in have:
             continue
         container = observed.containers.get(service.name)
-        before = observed.built_from.get(service.name)
-        wanted[image.name] = _image_cause(image, before) if container else "not there"
+        wanted[image.name] = _image_cause(image, service.name, observed) if container else "not there"
         while image.parent and desired.image(image.parent).tag not in have:
             image = desired.image(image.parent)
             wanted.setdefault(image.name, "not there" if not container else "its inputs changed")
@@ -158,6 +184,9 @@ def _build(desired: Desired, observed: Observed, starting: list[Service]) -> lis
         steps.append(BootstrapImage(bootstrap=desired.bootstrap, cause="not there"))
     images = tuple(image for image in desired.images if image.name in wanted)
     steps.append(BuildImages(images=images, causes=tuple(wanted[image.name] for image in images)))
+    projects = tuple(image for image in images if image.name.startswith("project-"))
+    if projects:
+        steps.append(CheckImages(images=projects, cause="what runs now goes on until they are seen to work"))
     return steps
 
 
@@ -171,11 +200,11 @@ def _publish(desired: Desired, observed: Observed) -> list[Step]:
     return [PublishSites(files=desired.edge_files, cause=cause)]
 
 
-def _remove(desired: Desired, observed: Observed, only: frozenset[str]) -> list[Step]:
+def _remove(desired: Desired, observed: Observed, only: frozenset[str], hold: frozenset[str]) -> list[Step]:
     if only:
         return []
     wanted = {service.name for service in desired.services}
-    extra = tuple(sorted(name for name in observed.containers if name not in wanted))
+    extra = tuple(sorted(name for name in observed.containers if name not in wanted | hold))
     return [RemoveServices(services=extra, cause="no longer in rig.toml")] if extra else []
 
 

@@ -62,6 +62,16 @@ class BuildImages(Value):
         return "build " + ", ".join(image.tag for image in self.images)
 
 
+class CheckImages(Value):
+    """Newly built images of projects are run once, before any container is replaced by them."""
+
+    images: tuple[Image, ...]
+    cause: str
+
+    def __str__(self) -> str:
+        return "check " + ", ".join(image.tag for image in self.images)
+
+
 class PublishSites(Value):
     """Replaces the edge's generated files as one, after the running edge has validated them, and reloads it."""
 
@@ -118,6 +128,7 @@ Step = (
     | WriteFile
     | BootstrapImage
     | BuildImages
+    | CheckImages
     | PublishSites
     | RemoveServices
     | StartServices

@@ -42,13 +42,14 @@ state/logs, code/demo, homes/demo, state/keys/demo - not there
         8. get the base system rigstack/debian:trixie - not there
         9. build base, gateway, edge, project-demo - base: not there; gateway: not there; edge: not there; \
 project-demo: not there
-        10. write state/compose.json - not there
-        11. write state/compose.env - not there
-        12. make a notebook password - none was set
-        13. publish the edge's sites - not there
-        14. start edge, gateway, demo-workspace, demo-notebook - edge: not there; gateway: not there; \
+        10. check project-demo - what runs now goes on until they are seen to work
+        11. write state/compose.json - not there
+        12. write state/compose.env - not there
+        13. make a notebook password - none was set
+        14. publish the edge's sites - not there
+        15. start edge, gateway, demo-workspace, demo-notebook - edge: not there; gateway: not there; \
 demo-workspace: not there; demo-notebook: not there
-        15. wait until healthy: edge, gateway, demo-workspace, demo-notebook - just started
+        16. wait until healthy: edge, gateway, demo-workspace, demo-notebook - just started
         """
     )
 
@@ -74,11 +75,12 @@ def test_a_changed_requirements_file_builds_one_image_and_restarts_one_project()
     after = a_desire(DEMO_AND_CIFAR, files={"demo": {"requirements.txt": "numpy\ntorch\n"}})
     assert plan(after, settled(before)) == expected(
         """
-        1. build project-demo - project-demo: requirements.txt
-        2. write state/compose.json - its content changed
-        3. start demo-workspace, demo-notebook - demo-workspace: image changed: requirements.txt; \
-demo-notebook: image changed: requirements.txt
-        4. wait until healthy: demo-workspace, demo-notebook - just started
+        1. build project-demo - project-demo: requirements.txt: +torch
+        2. check project-demo - what runs now goes on until they are seen to work
+        3. write state/compose.json - its content changed
+        4. start demo-workspace, demo-notebook - demo-workspace: image changed: requirements.txt: +torch; \
+demo-notebook: image changed: requirements.txt: +torch
+        5. wait until healthy: demo-workspace, demo-notebook - just started
         """
     )
 
@@ -87,7 +89,7 @@ def test_several_changed_inputs_are_all_named() -> None:
     before = a_desire(DEMO, files={"demo": {"apt.txt": "git\n", "requirements.txt": "numpy\n"}})
     after = a_desire(DEMO + "\ncuda = '13.0'", files={"demo": {"requirements.txt": "", "apt.txt": "git\nvim\n"}})
     text = plan(after, settled(before))
-    assert "build project-demo - project-demo: apt.txt, cuda, requirements.txt is gone" in text
+    assert "build project-demo - project-demo: apt.txt: +vim, cuda, requirements.txt is gone" in text
 
 
 def test_an_image_built_before_labels_or_pruned_has_a_plain_cause() -> None:
@@ -102,8 +104,8 @@ def test_an_image_that_is_there_already_is_not_built_again() -> None:
     assert plan(after, settled(before, images=have)) == expected(
         """
         1. write state/compose.json - its content changed
-        2. start demo-workspace, demo-notebook - demo-workspace: image changed: requirements.txt; \
-demo-notebook: image changed: requirements.txt
+        2. start demo-workspace, demo-notebook - demo-workspace: image changed: requirements.txt: +torch -numpy; \
+demo-notebook: image changed: requirements.txt: +torch -numpy
         3. wait until healthy: demo-workspace, demo-notebook - just started
         """
     )
@@ -114,10 +116,11 @@ def test_a_changed_base_rebuilds_projects_from_it_and_leaves_the_edge_alone() ->
     assert plan(after, settled(before)) == expected(
         """
         1. build base, project-demo - base: its inputs changed; project-demo: base image
-        2. write state/compose.json - its content changed
-        3. start demo-workspace, demo-notebook - demo-workspace: image changed: base image; \
+        2. check project-demo - what runs now goes on until they are seen to work
+        3. write state/compose.json - its content changed
+        4. start demo-workspace, demo-notebook - demo-workspace: image changed: base image; \
 demo-notebook: image changed: base image
-        4. wait until healthy: demo-workspace, demo-notebook - just started
+        5. wait until healthy: demo-workspace, demo-notebook - just started
         """
     )
 
@@ -148,8 +151,9 @@ def test_a_container_gone_and_its_image_pruned() -> None:
         """
         1. get the base system rigstack/debian:trixie - not there
         2. build base, project-demo - base: not there; project-demo: not there
-        3. start demo-workspace - demo-workspace: not there
-        4. wait until healthy: demo-workspace - just started
+        3. check project-demo - what runs now goes on until they are seen to work
+        4. start demo-workspace - demo-workspace: not there
+        5. wait until healthy: demo-workspace - just started
         """
     )
 
@@ -225,12 +229,13 @@ def test_a_project_added_leaves_the_edge_and_the_gateway_running() -> None:
         3. write state/ssh/gateway/authorized_keys - its content changed
         4. write state/ssh/gateway/rig.json - its content changed
         5. build project-cifar - project-cifar: not there
-        6. write state/compose.json - its content changed
-        7. publish the edge's sites - projects/cifar.caddy: not there; www/projects/index.html: its content changed
-        8. start cifar-workspace, cifar-notebook - cifar-workspace: not there; cifar-notebook: not there
-        9. connect edge to rigstack-rig_p-cifar - a project that came later
-        10. connect gateway to rigstack-rig_p-cifar - a project that came later
-        11. wait until healthy: cifar-workspace, cifar-notebook - just started
+        6. check project-cifar - what runs now goes on until they are seen to work
+        7. write state/compose.json - its content changed
+        8. publish the edge's sites - projects/cifar.caddy: not there; www/projects/index.html: its content changed
+        9. start cifar-workspace, cifar-notebook - cifar-workspace: not there; cifar-notebook: not there
+        10. connect edge to rigstack-rig_p-cifar - a project that came later
+        11. connect gateway to rigstack-rig_p-cifar - a project that came later
+        12. wait until healthy: cifar-workspace, cifar-notebook - just started
         """
     )
 
@@ -256,11 +261,12 @@ def test_only_one_project_leaves_the_others_as_they_are() -> None:
     state = settled(before, containers={"cifar-notebook": {"health": "unhealthy"}})
     assert plan(after, state, "demo") == expected(
         """
-        1. build project-demo - project-demo: requirements.txt
-        2. write state/compose.json - its content changed
-        3. start demo-workspace, demo-notebook - demo-workspace: image changed: requirements.txt; \
-demo-notebook: image changed: requirements.txt
-        4. wait until healthy: demo-workspace, demo-notebook - just started
+        1. build project-demo - project-demo: requirements.txt: +torch -numpy
+        2. check project-demo - what runs now goes on until they are seen to work
+        3. write state/compose.json - its content changed
+        4. start demo-workspace, demo-notebook - demo-workspace: image changed: requirements.txt: +torch -numpy; \
+demo-notebook: image changed: requirements.txt: +torch -numpy
+        5. wait until healthy: demo-workspace, demo-notebook - just started
         """
     )
 
@@ -336,3 +342,27 @@ def test_images_are_asked_for_only_when_a_container_is_not_as_wanted() -> None:
     assert needs_images(desired, {name: one for name, one in right.items() if name != "edge"})
     for changed in ({"hash": "x"}, {"state": "exited"}):
         assert needs_images(desired, {**right, "edge": a_container(desired, desired.services[0], **changed)})
+
+
+def test_a_cause_names_the_first_lines_that_changed() -> None:
+    before = a_desire(DEMO, files={"demo": {"requirements.txt": "a\nb\nc\nd\n"}})
+    after = a_desire(DEMO, files={"demo": {"requirements.txt": "a\nx\ny\nz\n"}})
+    assert "requirements.txt: +x +y +z -b and 2 more" in plan(after, settled(before))
+
+
+def test_lines_of_an_image_that_kept_none_are_not_called_new() -> None:
+    before, after = (a_desire(DEMO, files={"demo": {"requirements.txt": text}}) for text in ("a\n", "a\nb\n"))
+    assert "project-demo: requirements.txt\n" in plan(after, settled(before, built_lines={}))
+
+
+def test_what_is_held_stays_as_it_is_and_the_rest_goes_on() -> None:
+    before = a_desire(DEMO_AND_CIFAR)
+    after = a_desire(DEMO_AND_CIFAR + "\nmemory = '1g'", files={"demo": {"requirements.txt": "torch\n"}})
+    held = frozenset({"demo-workspace", "demo-notebook"})
+    text = reconcile(after, settled(before), hold=held).text()
+    assert "demo-" not in text
+    assert "build" not in text
+    assert "start cifar-workspace, cifar-notebook" in text
+    gone = a_desire("[projects.cifar]")
+    assert "remove" in plan(gone, settled(before))
+    assert "remove" not in reconcile(gone, settled(before), hold=held).text()

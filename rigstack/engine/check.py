@@ -1,0 +1,42 @@
+"""Runs a new image once before any container is replaced by it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from rigstack import process
+from rigstack.errors import BuildError
+from rigstack.plan.images import Image
+
+PATIENCE = 120.0
+
+
+def check_argv(tag: str, uid: int, gid: int) -> tuple[str, ...]:
+    """A container of the image that has nothing of the rig: no network, no mounts, a home of its own."""
+    return (
+        *("docker", "run", "--rm", "--network", "none", "--cap-drop", "ALL", "--user", f"{uid}:{gid}"),
+        *("--security-opt", "no-new-privileges", "--tmpfs", f"/run/rigstack:uid={uid},gid={gid},mode=0700"),
+        *("--tmpfs", f"/home/dev:uid={uid},gid={gid},exec", "--pull", "never"),
+        *("--env", "HOME=/home/dev", "--entrypoint", "/usr/local/lib/rigstack/check-image", tag),
+    )
+
+
+def check_images(images: tuple[Image, ...], *, owner: tuple[int, int]) -> None:
+    """Checks all side by side. Raises BuildError for those that fail, after taking their tags away.
+
+    Without the tag the next `up` builds (from the cache) and checks again, instead of starting them.
+    """
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        outcomes = list(pool.map(lambda image: process.run(check_argv(image.tag, *owner), timeout=PATIENCE), images))
+    failed = [(image, done) for image, done in zip(images, outcomes, strict=True) if not done.ok]
+    for image, _ in failed:
+        process.run(("docker", "image", "rm", "--no-prune", image.tag))
+    if failed:
+        image, done = failed[0]
+        names = ", ".join(one.name.removeprefix("project-") for one, _ in failed)
+        raise BuildError(
+            f"the new image of {names} was built and does not work; what ran before still runs",
+            details=done.tail(8),
+            cause="something in the project's files replaced what sshd, JupyterLab or its kernel need",
+            remedy=f"look at what changed in postBuild, apt.txt or the Dockerfile of {image.name[8:]}",
+        )

@@ -1,0 +1,100 @@
+"""A rebuild replaces nothing before the new image is seen to work, and ends nobody's work without a yes."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.live_rig import LiveRig, docker, wait_for
+
+
+def change(rig: LiveRig, line: str) -> None:
+    with (rig.code() / "requirements.txt").open("a") as file:
+        file.write(line + "\n")
+
+
+@contextmanager
+def ssh_session(rig: LiveRig, command: str) -> Iterator[subprocess.Popen[str]]:
+    """Somebody logged in who runs `command`."""
+    with subprocess.Popen(
+        ["ssh", "-F", str(rig.ssh_config), "-tt", "demo", f"echo ready; exec {command}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as session:
+        assert session.stdout is not None
+        assert session.stdout.readline().strip() == "ready"
+        try:
+            yield session
+        finally:
+            session.kill()
+
+
+def test_an_image_that_does_not_work_replaces_nothing(rig: LiveRig) -> None:
+    before = rig.containers()
+    script = rig.code() / "postBuild"
+    script.write_text("#!/bin/bash\nrm -rf /opt/jupyter/lib/python3*/site-packages/jupyterlab\n")
+    for _ in range(2):  # the second does not take the image for checked because it is there
+        failed = rig.run("up")
+        assert failed.returncode == 7, failed.stderr
+        assert "the new image of demo was built and does not work" in failed.stderr
+        assert "JupyterLab does not start in it" in failed.stderr
+        assert rig.containers() == before
+    script.unlink()
+    assert "nothing to do" in rig.up().stdout
+
+
+def test_a_session_is_named_and_left_alone(rig: LiveRig) -> None:
+    before = rig.containers()
+    change(rig, "six==1.17.0")
+    with ssh_session(rig, "sleep 600"):
+        rig.append("[projects.other]")
+        refused = rig.run("up")
+        assert refused.returncode == 8, refused.stderr
+        assert "demo: left as it is, because of what runs in it" in refused.stderr
+        assert "ssh session: sleep 600" in refused.stderr
+        after = rig.containers()
+        assert {name: after[name] for name in before} == before
+        assert "other-workspace" in after  # everything else is done
+        again = rig.run("up")
+        assert again.returncode == 8
+        assert rig.containers() == after
+        done = rig.up("--yes")
+        assert "nothing to do" not in done.stdout
+    assert rig.containers()["demo-workspace"] != before["demo-workspace"]
+    assert "image changed: requirements.txt: +six==1.17.0" in done.stderr
+
+
+def test_wait_goes_on_when_a_job_has_ended(rig: LiveRig) -> None:
+    workspace = rig.containers()["demo-workspace"]
+    docker("exec", "-d", workspace, "setsid", "-f", "sleep", "600")
+    change(rig, "toolz==1.0.0")
+    assert "job: sleep 600" in rig.run("up").stderr
+    waiting = rig.start("up", "--wait")
+    assert waiting.stderr is not None
+    for line in waiting.stderr:
+        if "waiting for demo: job: sleep 600" in line:
+            break
+    else:
+        raise AssertionError("it did not wait")
+    assert rig.containers()["demo-workspace"] == workspace
+    docker("exec", workspace, "pkill", "-f", "sleep 600")
+    assert waiting.wait(timeout=120) == 0
+    assert rig.containers()["demo-workspace"] != workspace
+
+
+def test_a_kernel_is_named_by_its_notebook(rig: LiveRig) -> None:
+    notebook = rig.containers()["demo-notebook"]
+    kernel = "import jupyter_client.manager as m, time; m.start_new_kernel(kernel_name='project'); time.sleep(600)"
+    python = ["/opt/jupyter/bin/python", "-c", kernel]
+    docker("exec", "-d", "-e", "JPY_SESSION_NAME=/code/demo/train.ipynb", notebook, "setsid", "-f", *python)
+    wait_for("a kernel", lambda: "ipykernel" in docker("top", notebook, "-eo", "pid,args"))
+    change(rig, "six==1.16.0")
+    text = (rig.code() / "requirements.txt").read_text()
+    (rig.code() / "requirements.txt").write_text(text.replace("six==1.17.0\n", ""))
+    refused = rig.run("up")
+    assert refused.returncode == 8, refused.stderr
+    assert "kernel: /code/demo/train.ipynb" in refused.stderr
+    rig.up("-y")
