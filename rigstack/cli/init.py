@@ -11,16 +11,6 @@ from rigstack.cli import console
 from rigstack.config.rigdir import RigDir
 from rigstack.errors import ConfigError
 
-DEMO_README = """# demo
-
-A first project. Its folder is /code/demo in the workspace and the notebook, and code/demo in the rig directory.
-
-- `requirements.txt`: Python packages for the project's image
-- `apt.txt`: Debian packages for it, one a line
-
-After a change: `rigstack up` on the GPU host.
-"""
-
 
 @click.command()
 @click.argument("directory", required=False, type=click.Path(file_okay=False))
@@ -142,16 +132,13 @@ def annotated(*, name: str, hostname: str, keys: tuple[str, ...], projects: tupl
 def _create(place: RigDir, text: str, projects: tuple[str, ...]) -> None:
     from rigstack.host.facts import person
     from rigstack.host.files import ensure_folder, write_file
+    from rigstack.host.new_project import create_project
 
     owner = person()
     ensure_folder(place.path, mode=0o755, owner=owner)
     for folder in (place.code, place.data, place.homes):
         ensure_folder(folder, mode=0o755, owner=owner)
     for project in projects:
-        folder = place.code / project
-        new = not folder.exists()
-        ensure_folder(folder, mode=0o755, owner=owner)
-        if new and project == "demo":
-            write_file(folder / "README.md", DEMO_README, mode=0o644, owner=owner)
-            write_file(folder / "requirements.txt", "numpy\n", mode=0o644, owner=owner)
+        if project != "demo" or not create_project(place, project, owner):
+            ensure_folder(place.code / project, mode=0o755, owner=owner)
     write_file(place.toml, text, mode=0o644, owner=owner)

@@ -53,3 +53,46 @@ def _keys(source: str) -> tuple[Any, Any]:
     if not isinstance(keys, list):
         raise ConfigError("rig.toml: access.authorized_keys is not a list", remedy="rigstack config check")
     return document, keys
+
+
+def with_project(source: str, name: str) -> str:
+    """rig.toml with a table [projects.NAME] at its end; as it is when there is one already."""
+    if name in _projects(source):
+        return source
+    return source.rstrip("\n") + f"\n\n[projects.{name}]\n"
+
+
+def without_project(source: str, name: str) -> str:
+    """rig.toml without the project's tables; comments between tables stay. Raises ConfigError when it is not there."""
+    import re
+    import tomllib
+
+    projects = _projects(source)
+    if name not in projects:
+        raise ConfigError(
+            f'rig.toml has no project "{name}"', remedy="projects: " + (", ".join(projects) or "none yet")
+        )
+    quoted = rf"(?:{name}|\"{name}\"|'{name}')"
+    header = rf"^[ \t]*\[projects\.{quoted}(?:\.[^\]\n]*)?\][^\n]*\n"
+    body = r"(?:(?![ \t]*\[)(?:[^\n]*\n)*?[ \t]*[^#\s\[][^\n]*\n(?=(?:[ \t]*(?:#[^\n]*)?\n)*(?:[ \t]*\[|\Z)))?"
+    text = re.sub(header + body, "", source if source.endswith("\n") else source + "\n", flags=re.M)
+    wanted = tomllib.loads(source)
+    del wanted["projects"][name]
+    left = tomllib.loads(text)
+    if {**left, "projects": left.get("projects", {})} == wanted:
+        return re.sub(r"\n{3,}", "\n\n", text)
+    import tomlkit
+
+    document: Any = tomlkit.parse(source)
+    del document["projects"][name]
+    return str(document.as_string())
+
+
+def _projects(source: str) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        projects = tomllib.loads(source).get("projects", {})
+    except tomllib.TOMLDecodeError as broken:
+        raise ConfigError(f"rig.toml is not valid TOML: {broken}", remedy="rigstack config check") from None
+    return projects if isinstance(projects, dict) else {}

@@ -106,14 +106,15 @@ def test_one_message_and_nothing_else_changes(rig: LiveRig, case: str) -> None:
     make, code, said = CASES[case]
     folder = rig.code()
     before = rig.containers()
-    kept = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    kept = {path: path.read_bytes() for path in folder.iterdir() if path.is_file() and not path.is_symlink()}
     try:
         (folder / "requirements.txt").unlink()
         make(folder)
         failed = rig.run("up")
     finally:
         for path in folder.iterdir():
-            path.unlink()
+            if path.is_file() or not path.exists():
+                path.unlink()
         for path, content in kept.items():
             path.write_bytes(content)
     assert failed.returncode == code, failed.stderr

@@ -98,6 +98,8 @@ def context_files(folder: Path, text: str, ignore: Path) -> tuple[Copy, ...]:
             continue
         path = folder / name
         if path.is_symlink():
+            if os.readlink(path).startswith("/data/"):  # noqa: PTH115
+                continue  # the link to its data that a project starts with
             _check_link(folder, path)
             copies.append(Copy(name=name, source=str(path), digest=digest("link", os.readlink(path))))  # noqa: PTH115
             continue

@@ -31,8 +31,8 @@ def test_it_makes_a_rig_in_the_home(tmp_path: Path) -> None:
     assert (rig.name, rig.hostname, rig.access.authorized_keys) == ("box", "", (ALICE,))
     assert [project.name for project in rig.projects] == ["demo"]
     assert sorted(one.name for one in (tmp_path / "rig").iterdir()) == ["code", "data", "homes", "rig.toml"]
-    assert (tmp_path / "rig/code/demo/requirements.txt").read_text() == "numpy\n"
-    owners = {one.stat().st_uid for one in (tmp_path / "rig").rglob("*")}
+    assert (tmp_path / "rig/code/demo/requirements.txt").read_text() == "matplotlib\nnumpy\n"
+    owners = {one.lstat().st_uid for one in (tmp_path / "rig").rglob("*")}
     assert 0 not in owners
     assert len(owners) == 1
     assert stat.S_IMODE((tmp_path / "rig/rig.toml").stat().st_mode) == 0o644
