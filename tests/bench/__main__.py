@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.bench import gpus
+from tests.bench import gpus, images
 from tests.bench.pairs import Pair, command, measure
 from tests.live_rig import RIGSTACK, LiveRig, docker
 
@@ -163,6 +163,7 @@ def main() -> None:
                 cli = Path(folder) / "node_modules" / ".bin" / "devcontainer"
                 devcontainer = sorted(devcontainer_up(one, cli) for _ in range(3))[1]
     section = gpus.lines(gpus.look(RUNS), gpus.sampler_share())
+    section += images.lines(*images.look())
     text = page(rows, first, devcontainer) + "\n".join(section) + "\n"
     PAGE.write_text(text, encoding="utf-8")
     print(text)
