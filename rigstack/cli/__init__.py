@@ -18,6 +18,11 @@ HOST_COMMANDS: dict[str, tuple[str, str, str]] = {
     "down": ("rigstack.cli.up", "down", "Stop and remove the rig's containers and networks; files stay."),
     "status": ("rigstack.cli.status", "status", "What runs, where to click, what is wrong and what to do."),
     "project": ("rigstack.cli.project", "project", "Make projects, look at them, forget them."),
+    "image": (
+        "rigstack.cli.image",
+        "image",
+        "Look at projects' images: sizes, causes, packages; remove old ones, move the base system.",
+    ),
     "gpus": ("rigstack.cli.gpus", "gpus", "Who uses the GPUs, and which are free."),
     "gpu": ("rigstack.cli.gpu", "gpu", "Try a project's GPUs: do they compute, and how fast."),
     "doctor": ("rigstack.cli.doctor", "doctor", "Check rig and machine: state, evidence, remedy; --fix what is safe."),

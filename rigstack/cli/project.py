@@ -209,3 +209,7 @@ def _settings(one: Project) -> dict[str, Any]:
         for key, value in values.items()
         if value != PROJECT[key].default
     }
+
+
+# Further commands of the group, each in a file of its own.
+from rigstack.cli import project_kernel, project_packages, project_rollback  # noqa: E402, F401

@@ -118,8 +118,14 @@ def up(
 
 
 def _ensure_possible(seen: Survey, only: frozenset[str]) -> None:
-    """Raises HostError for GPUs that cannot be given and for a CUDA that the driver cannot run."""
+    """Raises for GPUs that cannot be given, a CUDA that the driver cannot run, and a pinned image that is gone."""
     ensure_met(seen.choice, only)
+    for image in seen.desired.images:
+        if image.pinned and seen.observed.images is not None and image.tag not in seen.observed.images:
+            raise EngineError(
+                f"{image.tag}, which {image.name.removeprefix('project-')} was rolled back to, is not here any more",
+                remedy=f"rigstack project rollback {image.name.removeprefix('project-')} --undo",
+            )
     ensure_cuda(seen.rig, seen.host, seen.choice.given, only)
 
 

@@ -96,3 +96,23 @@ def _projects(source: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as broken:
         raise ConfigError(f"rig.toml is not valid TOML: {broken}", remedy="rigstack config check") from None
     return projects if isinstance(projects, dict) else {}
+
+
+def with_dependencies(source: str, lines: tuple[str, ...]) -> str:
+    """pyproject.toml with these in [project] dependencies, each in the place of the one that names its package."""
+    import re
+
+    import tomlkit
+
+    def plain(line: str) -> str:
+        return re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", line.strip(), maxsplit=1)[0]).lower()
+
+    document: Any = tomlkit.parse(source)
+    listed = document["project"].setdefault("dependencies", tomlkit.array())
+    for line in lines:
+        places = [number for number, one in enumerate(listed) if plain(str(one)) == plain(line)]
+        if places:
+            listed[places[0]] = line
+        else:
+            listed.append(line)
+    return str(document.as_string())

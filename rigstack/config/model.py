@@ -103,3 +103,19 @@ class Rig(Value):
     def project(self, name: str) -> Project | None:
         """The project of that name, or None."""
         return next((project for project in self.projects if project.name == name), None)
+
+
+class Lock(Value):
+    """rig.lock. serial: of the base system, "" for the first. digest: of its image in the registry, "" of packages.
+
+    pins: project -> the tag of the image that it was rolled back to.
+    """
+
+    serial: str = ""
+    digest: str = ""
+    pins: tuple[tuple[str, str], ...] = ()
+
+    def with_pin(self, project: str, tag: str) -> Lock:
+        """The lock with the project held at `tag`, or let go when that is ""."""
+        pins = {**dict(self.pins), project: tag}
+        return self.replace(pins=tuple(sorted((name, one) for name, one in pins.items() if one)))

@@ -44,14 +44,23 @@ def bootstrap_source(tag: str) -> str:
     return str(labels.get(SOURCE_LABEL, "packages"))
 
 
+def observe_digest(bootstrap: Bootstrap) -> str:
+    """The digest under which the registry gave the base, "" when it was made of packages."""
+    if bootstrap_source(bootstrap.tag) != "registry":
+        return ""
+    shown = process.run(("docker", "image", "inspect", "--format={{index .RepoDigests 0}}", bootstrap.base))
+    return shown.stdout.strip().rpartition("@")[2] if shown.ok else ""
+
+
 def _pull(bootstrap: Bootstrap) -> str:
     """Pulls, labels and tags the base; returns "" or why not."""
-    pulled = process.run(("docker", "pull", "--quiet", bootstrap.base), timeout=900)
+    image = f"{bootstrap.base.partition(':')[0]}@{bootstrap.digest}" if bootstrap.digest else bootstrap.base
+    pulled = process.run(("docker", "pull", "--quiet", image), timeout=900)
     if not pulled.ok:
         return (pulled.tail(1) or ("no answer",))[0]
     labelled = process.run(
         ("docker", "build", "--quiet", "--tag", bootstrap.tag, "--label", f"{SOURCE_LABEL}=registry", "-"),
-        stdin=f"FROM {bootstrap.base}\n",
+        stdin=f"FROM {image}\n",
     )
     return "" if labelled.ok else (labelled.tail(1) or ("the image cannot be tagged",))[0]
 

@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 from rigstack.assets import assets_dir
+from rigstack.config.lock import load_lock
 from rigstack.config.model import Rig
 from rigstack.errors import ConfigError, HostError
 from rigstack.host.certificate import acme_issued
@@ -41,6 +42,7 @@ def observe_host(rig: Rig) -> Host:
         authorized_keys=resolve_authorized_keys(root, rig.access.authorized_keys),
         host_keys={name: public_half(root / f"state/keys/{name}/ssh_host_ed25519_key") for name in names},
         assets=str(assets),
+        lock=load_lock(root),
         compose_digest=digest((assets / "compose.yaml").read_bytes()),
         image_sources=_image_sources(assets),
         inputs={one.name: read_project_inputs(root / "code" / one.name, one.build) for one in rig.projects},

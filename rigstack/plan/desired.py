@@ -107,7 +107,7 @@ def desire(rig: Rig, host: Host, gpus: Mapping[str, tuple[str, ...]] | None = No
     gpus: project -> the devices it is given (gpu_choice); None gives what it would get on a machine where nothing runs.
     """
     given = choose(rig, host.gpu, ()).given if gpus is None else gpus
-    bootstrap = desire_bootstrap(rig)
+    bootstrap = desire_bootstrap(rig, host.lock)
     images = desire_images(rig, host, bootstrap)
     tags = {image.name: image.tag for image in images}
     requests = {project.name: _gpu_request(project, host, given[project.name]) for project in rig.projects}
@@ -258,6 +258,11 @@ def _mounted(role: str, project: str, *, history: bool) -> tuple[str, ...]:
 
 def _notes(rig: Rig, host: Host) -> tuple[str, ...]:
     notes = [f"{p.name}: {note}" for p in rig.projects for note in host.inputs[p.name].notes]
+    notes += [
+        f"{p} is rolled back to {tag}: rigstack project rollback {p} --undo"
+        for p, tag in host.lock.pins
+        if rig.project(p)
+    ]
     if host.gpu.kind == "none" and rig.gpu_mode != "none" and any(p.gpus not in ("none", 0) for p in rig.projects):
         notes.append(f"no GPU in the containers: {host.gpu.why}")
     if host.gpu.stale:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rigstack.config.model import Lock
 from rigstack.secret import Secret
 from rigstack.value import Value
 
@@ -78,6 +79,7 @@ class Host(Value):
     caddy: file below caddy/ -> text.
     tls: key of [tls] -> PEM text of the file it names. inputs: project -> what goes into its image.
     acme_issued: an ACME authority has signed the rig's hostname before.
+    lock: rig.lock.
     ddns_password: from [ddns] password_file. driver: the loaded NVIDIA driver's version, "" when there is none.
     """
 
@@ -98,5 +100,6 @@ class Host(Value):
     caddy: Mapping[str, str]
     tls: Mapping[str, Secret]
     ddns_password: Secret
+    lock: Lock = Lock()
     driver: str = ""
     acme_issued: bool = False

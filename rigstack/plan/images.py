@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 
-from rigstack.config.model import Project, Rig
+from rigstack.config.model import Lock, Project, Rig
 from rigstack.plan.cuda import automatic_cuda
 from rigstack.plan.host import Copy, Host, ProjectInputs
 from rigstack.render.digest import digest
@@ -38,6 +38,7 @@ class Image(Value):
     dockerfile: the folder under images/ whose Dockerfile is used, or "" when dockerfile_text is the Dockerfile.
     staged: file in the context -> text. copies: files that are copied into it as they are; target: its build stage.
     parent, parent_tag: the image of this rig that it starts from, or "" for the bootstrap image.
+    pinned: the tag is of an image that was rolled back to, and not of these inputs.
     inputs: digests of what goes in, by the name that a person knows it under; why() compares them.
     """
 
@@ -53,6 +54,7 @@ class Image(Value):
     copies: tuple[Copy, ...] = ()
     dockerfile_text: str = ""
     target: str = ""
+    pinned: bool = False
 
     def lines(self) -> dict[str, list[str]]:
         """The lines of the short files that went in, by file; no comments, and no credentials of a URL."""
@@ -66,12 +68,16 @@ class Image(Value):
 
 
 class Bootstrap(Value):
-    """The image that all others start from: pulled from a registry, or made of distribution packages."""
+    """The image that all others start from: pulled from a registry, or made of distribution packages.
+
+    digest: the very image in the registry, when rig.lock names one.
+    """
 
     tag: str
     source: str
     base: str
     release: str
+    digest: str = ""
 
 
 def _lines(text: str) -> list[str]:
@@ -84,14 +90,19 @@ def _lock_lines(text: str) -> list[str]:
     return [f"{name}=={version}" for name, version in re.findall(r'^name = "(.+)"\nversion = "(.+)"$', text, re.M)]
 
 
-def desire_bootstrap(rig: Rig) -> Bootstrap:
-    """The base system that [images] asks for."""
+def desire_bootstrap(rig: Rig, lock: Lock) -> Bootstrap:
+    """The base system that [images] asks for, in the state that rig.lock names."""
     release = "trixie"
     plain = rig.images.base == "debian:trixie-slim"
     kind = release if plain else digest(rig.images.base, length=8)
     suffix = "" if rig.images.source == "auto" else f"-{rig.images.source}"
+    serial = f"-{lock.serial}" if lock.serial else ""
     return Bootstrap(
-        tag=f"rigstack/debian:{kind}{suffix}", source=rig.images.source, base=rig.images.base, release=release
+        tag=f"rigstack/debian:{kind}{suffix}{serial}",
+        source=rig.images.source,
+        base=rig.images.base,
+        release=release,
+        digest=lock.digest,
     )
 
 
@@ -109,7 +120,9 @@ def desire_images(rig: Rig, host: Host, bootstrap: Bootstrap) -> tuple[Image, ..
             theirs = _theirs(rig, project, given)
             parent = _on_top(rig, project, theirs, host, owner)
             images += [theirs, parent]
-        images.append(_project_image(rig, project, host, parent))
+        made = _project_image(rig, project, host, parent)
+        pin = dict(host.lock.pins).get(project.name)
+        images.append(made.replace(tag=pin, pinned=True) if pin and pin != made.tag else made)
     return tuple(images)
 
 

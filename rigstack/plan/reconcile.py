@@ -127,7 +127,7 @@ def _start_cause(service: Service, desired: Desired, observed: Observed, lost: M
     if container.hash != service.hash:
         wanted = desired.image(service.image)
         if container.image != wanted.tag:
-            return "image changed: " + _image_cause(wanted, service.name, observed)
+            return "image changed: " + image_cause(wanted, service.name, observed)
         return "its settings changed"
     if service.name in lost:
         return f"{lost[service.name]} was deleted"
@@ -136,8 +136,10 @@ def _start_cause(service: Service, desired: Desired, observed: Observed, lost: M
     return ""
 
 
-def _image_cause(image: Image, service: str, observed: Observed) -> str:
+def image_cause(image: Image, service: str, observed: Observed) -> str:
     """Which inputs differ from those of the image that runs now, by their lines where those are known."""
+    if image.pinned:
+        return "rolled back to it"
     before = observed.built_from.get(service)
     if not before:
         return "its inputs changed"
@@ -173,7 +175,7 @@ def _build(desired: Desired, observed: Observed, starting: list[Service]) -> lis
         if image.tag in have:
             continue
         container = observed.containers.get(service.name)
-        wanted[image.name] = _image_cause(image, service.name, observed) if container else "not there"
+        wanted[image.name] = image_cause(image, service.name, observed) if container else "not there"
         while image.parent and desired.image(image.parent).tag not in have:
             image = desired.image(image.parent)
             wanted.setdefault(image.name, "not there" if not container else "its inputs changed")

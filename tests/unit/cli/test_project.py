@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import pytest
+from bare_rig import make_bare_rig, rigstack
 
 from rigstack import process
-from rigstack.process import Completed
 
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Path:
-    (tmp_path / "rig.toml").write_text("# mine\n[rig]\nname = 'box'\n\n[projects.demo]\ngpus = 1 # one is enough\n")
-    (tmp_path / "code").mkdir()
-    (tmp_path / "data").mkdir()
-    if os.geteuid() == 0:
-        os.chown(tmp_path / "code", 1000, 1000)
-    return tmp_path
-
-
-def rigstack(rig: Path, *words: str) -> Completed:
-    env = {"DOCKER_HOST": f"unix://{rig}/no-engine", "RIGSTACK_CDI_DIR": str(rig / "no-cdi")}
-    return process.run((sys.executable, "-m", "rigstack", "--rig", str(rig), *words), env=env, cwd=str(rig))
+    return make_bare_rig(tmp_path)
 
 
 def test_new_makes_a_place_to_work_in(rig: Path) -> None:
