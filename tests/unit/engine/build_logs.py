@@ -22,7 +22,7 @@ START = """\
 
 #12 [gateway stage-0 2/4] RUN --mount=type=cache,id=rigstack-apt-trixie,target=/var/cache/apt,sharing=locked     \
 --mount=type=secret,id=ca_bundle,mode=0444     ./apt-install openssh-server
-#12 0.310 Get:1 http://deb.debian.org/debian trixie InRelease [140 kB]
+#12 0.310 Get:1 http://mirror.example.org/debian trixie InRelease [140 kB]
 """
 
 _MOUNTS = "--mount=type=cache,id=rigstack-uv,target=/root/.cache/uv     --mount=type=secret,id=ca_bundle,mode=0444     "
@@ -65,7 +65,7 @@ APT = START + _failed(
     "[project-demo stage-0 3/9] RUN --mount=type=cache,id=rigstack-apt-trixie,target=/var/cache/apt,sharing=locked     "
     "--mount=type=bind,source=apt.txt,target=/opt/inputs/apt.txt     /usr/local/lib/rigstack/install-packages "
     "/opt/inputs/apt.txt",
-    "0.231 Hit:1 http://deb.debian.org/debian trixie InRelease\n"
+    "0.231 Hit:1 http://mirror.example.org/debian trixie InRelease\n"
     "1.004 Reading package lists...\n"
     "1.410 E: Unable to locate package ffmpge",
     exit_of(100, "/usr/local/lib/rigstack/install-packages /opt/inputs/apt.txt"),
@@ -108,7 +108,7 @@ def full_in_a_step(words: str) -> str:
 
 
 GATEWAY = START + (
-    "#12 1.902 E: Failed to fetch http://deb.debian.org/debian/pool/o/openssh  Temporary failure resolving\n"
+    "#12 1.902 E: Failed to fetch http://mirror.example.org/debian/pool/o/openssh  Temporary failure resolving\n"
     f"#12 ERROR: {exit_of(100, './apt-install openssh-server')}\n\n"
     "#20 [project-demo stage-0 5/9] RUN --mount=type=bind,source=requirements.txt,target=/opt/inputs/requirements.txt\n"
     "#20 0.402 Using Python 3.13.5 environment at: /opt/env\n#20 CANCELED\n"

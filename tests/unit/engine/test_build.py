@@ -42,7 +42,7 @@ def read(text: str) -> tuple[PlainProgress, list[tuple[str, str]]]:
             build_logs.APT,
             "apt.txt",
             (
-                "Hit:1 http://deb.debian.org/debian trixie InRelease",
+                "Hit:1 http://mirror.example.org/debian trixie InRelease",
                 "Reading package lists...",
                 "E: Unable to locate package ffmpge",
             ),
