@@ -22,15 +22,14 @@ def check_argv(tag: str, uid: int, gid: int) -> tuple[str, ...]:
 
 
 def check_images(images: tuple[Image, ...], *, owner: tuple[int, int]) -> None:
-    """Checks all side by side. Raises BuildError for those that fail, after taking their tags away.
+    """Checks all side by side and gives those that work their tag. Raises BuildError for those that fail.
 
-    Without the tag the next `up` builds (from the cache) and checks again, instead of starting them.
+    Without its tag an image does not count: killed before or here, the next `up` builds (from the cache) and checks
+    again, instead of starting what nobody has seen to work.
     """
     with ThreadPoolExecutor(max_workers=4) as pool:
-        outcomes = list(pool.map(lambda image: process.run(check_argv(image.tag, *owner), timeout=PATIENCE), images))
+        outcomes = list(pool.map(lambda image: _check(image, owner), images))
     failed = [(image, done) for image, done in zip(images, outcomes, strict=True) if not done.ok]
-    for image, _ in failed:
-        process.run(("docker", "image", "rm", "--no-prune", image.tag))
     if failed:
         image, done = failed[0]
         names = ", ".join(one.name.removeprefix("project-") for one, _ in failed)
@@ -40,3 +39,11 @@ def check_images(images: tuple[Image, ...], *, owner: tuple[int, int]) -> None:
             cause="something in the project's files replaced what sshd, JupyterLab or its kernel need",
             remedy=f"look at what changed in postBuild, apt.txt or the Dockerfile of {image.name[8:]}",
         )
+
+
+def _check(image: Image, owner: tuple[int, int]) -> process.Completed:
+    done = process.run(check_argv(image.built_tag, *owner), timeout=PATIENCE)
+    if done.ok:
+        done = process.run(("docker", "image", "tag", image.built_tag, image.tag))
+    process.run(("docker", "image", "rm", "--no-prune", image.built_tag))
+    return done

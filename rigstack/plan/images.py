@@ -56,6 +56,11 @@ class Image(Value):
     target: str = ""
     pinned: bool = False
 
+    @property
+    def built_tag(self) -> str:
+        """The tag that the build gives. A project's image gets its own only when it was seen to work (CheckImages)."""
+        return f"{self.tag}-unchecked" if self.name.startswith("project-") else self.tag
+
     def lines(self) -> dict[str, list[str]]:
         """The lines of the short files that went in, by file; no comments, and no credentials of a URL."""
         kept = {}

@@ -60,7 +60,7 @@ def _target(
         if image.dockerfile
         else f"{staging}/{image.name}.Dockerfile",
         "context": f"{assets}/images/{image.context}" if image.context else f"{staging}/{image.name}",
-        "tags": [image.tag],
+        "tags": [image.built_tag],
         "args": args,
         "labels": {
             "rigstack.image": image.name,
