@@ -113,9 +113,11 @@ def test_straight_into_a_project_s_own_port(laptop: Laptop, rig: LiveRig) -> Non
     (rig.path / "rig.toml").write_text(
         rig.toml.replace("\n[projects.demo]\n", f"\n[projects.demo]\nssh_port = {port}\n")
     )
-    rig.up()
+    rig.up("--yes")  # the kept forward is a session of ours
     assert laptop.rigstack("refresh").returncode == 0
-    told = json.loads(laptop.rigstack("pycharm", "demo", "work", "--json").stdout)
+    done = laptop.rigstack("pycharm", "demo", "work", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
     assert (told["host"], told["port"]) == (laptop.rig_address, port)
     holds(as_pycharm(laptop, told["host"], told["port"]))
 

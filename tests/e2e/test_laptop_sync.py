@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 
@@ -29,8 +30,8 @@ def rig(make_rig: MakeRig, laptop: Laptop) -> LiveRig:
 @pytest.fixture(scope="module", autouse=True)
 def checkout(laptop: Laptop, rig: LiveRig) -> None:
     """A repository with an origin that both sides reach, cloned on the laptop."""
-    for path in rig.code().iterdir():
-        path.unlink()  # what `rigstack init` put there
+    for path in rig.code().iterdir():  # what `rigstack init` put there
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     done = laptop.run("ssh", "box-demo", "git init -q --bare -b main ~/origin.git")
     assert done.returncode == 0, done.stderr
     git(laptop, ".", "config", "--global", "user.name", "Me")
@@ -182,7 +183,7 @@ def test_both_ways_and_a_conflict_loses_nothing(laptop: Laptop, rig: LiveRig) ->
     assert refused.returncode == 3
     assert "apt.txt" in refused.stderr
     (rig.code() / "apt.txt").write_text("unison\n")
-    rig.up()
+    rig.up("--yes")
     laptop.path("both/mine.py").write_text("mine\n")
     wait_for("the new workspace answers", lambda: laptop.run("ssh", "box-demo.direct", "true").returncode == 0)
     done = laptop.rigstack("sync", "demo", "both", "--two-way", "--once")

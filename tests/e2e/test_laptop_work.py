@@ -40,10 +40,10 @@ def test_a_command_runs_in_the_project_s_folder(laptop: Laptop, rig: LiveRig) ->
 def test_files_to_and_fro(laptop: Laptop, rig: LiveRig) -> None:
     laptop.path("results").mkdir()
     laptop.path("results/a b.csv").write_text("1,2\n")
-    done = laptop.rigstack("cp", "results", "demo:data/")
+    done = laptop.rigstack("cp", "results", "demo:inbox/")
     assert done.returncode == 0, done.stderr
-    assert (rig.code() / "data/results/a b.csv").read_text() == "1,2\n"
-    assert laptop.rigstack("cp", "demo:data/results/a b.csv", "back.csv").returncode == 0
+    assert (rig.code() / "inbox/results/a b.csv").read_text() == "1,2\n"
+    assert laptop.rigstack("cp", "demo:inbox/results/a b.csv", "back.csv").returncode == 0
     assert laptop.path("back.csv").read_text() == "1,2\n"
     assert laptop.rigstack("cp", "back.csv", "there.csv").returncode == 2
     assert laptop.rigstack("cp", "demo:a", "demo:b").returncode == 2

@@ -223,7 +223,10 @@ def test_a_package_installed_by_hand_is_in_both_and_survives_a_rebuild(rig: Live
     notebook = ("compose", "--", "exec", "-T", "demo-notebook", "/home/dev/.env/bin/python", "-c", ask)
     assert rig.run(*notebook).stdout.strip() == "0.2.13"
     (rig.code() / "requirements.txt").write_text("numpy\nsix\n")
-    rig.up()
+    refused = rig.run("up")  # the notebook's kernel still runs: nobody's work ends without a yes
+    assert refused.returncode == 8, refused.stderr
+    assert "kernel" in refused.stderr
+    rig.up("--yes")
     assert rig.ssh("demo", f"python -c '{ask}'").stdout.strip() == "0.2.13"
     assert rig.run(*notebook).stdout.strip() == "0.2.13"
 
