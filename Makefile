@@ -23,7 +23,7 @@ up: $(VENV)/.installed ## Set this machine up and bring the rig in ~/rig (or RIG
 test: $(VENV)/.dev lint ## Everything: lint, unit, then the real engine and a browser
 	@$(BIN)/rigstack host setup --yes
 	@tests/install-needs
-	$(BIN)/pytest $(PYTEST_FLAGS)
+	tests/run $(PYTEST_FLAGS)
 
 unit: $(VENV)/.dev ## Unit tests: no engine, no network, seconds
 	$(BIN)/pytest tests/unit -q
