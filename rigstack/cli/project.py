@@ -12,6 +12,7 @@ from rigstack.cli.rig import known_projects, rig_of
 from rigstack.config.model import Project, Rig
 from rigstack.config.rigdir import RigDir
 from rigstack.errors import ConfigError, ConsentError, HostError
+from rigstack.render.starter import TEMPLATES
 
 
 @click.group()
@@ -24,8 +25,8 @@ def project() -> None:
 @click.option("--from", "url", metavar="GIT_URL", help="Clone this repository instead of starting from a template.")
 @click.option(
     "--template",
-    type=click.Choice(["science", "bare"]),
-    default="science",
+    type=click.Choice(TEMPLATES),
+    default=TEMPLATES[0],
     show_default=True,
     help="science: src/, notebooks/ with a first one, a link to /data/NAME. bare: three files.",
 )

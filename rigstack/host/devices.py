@@ -55,11 +55,6 @@ def _stale(root: Path = Path("/")) -> str:
     return next((f"{spec.path}: {spec.stale}" for spec in gpus.effective_specs if spec.stale), "")
 
 
-def cdi_devices() -> tuple[str, ...]:
-    """The names of the NVIDIA devices in this machine's CDI specifications, without "all"."""
-    return tuple(cdi_nodes())
-
-
 def cdi_nodes() -> dict[str, tuple[str, ...]]:
     """The NVIDIA devices in this machine's CDI specifications, without "all": name -> its device nodes.
 

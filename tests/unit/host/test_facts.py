@@ -11,7 +11,7 @@ from builders import DEMO, a_rig
 
 from rigstack.errors import ConfigError, HostError
 from rigstack.host import devices, facts
-from rigstack.host.devices import cdi_devices, observe_gpu
+from rigstack.host.devices import cdi_nodes, observe_gpu
 from rigstack.host.facts import code_owner, observe_host, person
 
 # As `nvidia-ctk cdi generate` 1.17 writes it, shortened.
@@ -97,14 +97,14 @@ def a_json(kind: str, *names: str) -> str:
 )
 def test_cdi_specifications(cdi: Path, file: str, text: str, names: tuple[str, ...]) -> None:
     (cdi / file).write_text(text)
-    assert cdi_devices() == names
+    assert tuple(cdi_nodes()) == names
 
 
 def test_several_specifications_name_each_device_once(cdi: Path) -> None:
     (cdi / "a.json").write_text(a_json("nvidia.com/gpu", "1", "0"))
     (cdi / "b.yaml").write_text(NVIDIA_CTK)
     (cdi / "c.yaml").write_bytes(b"\xff")
-    assert cdi_devices() == ("1", "0", "GPU-8a56c0ff-61b5-44a4-a1c6-0d2b0f1d0a01")
+    assert tuple(cdi_nodes()) == ("1", "0", "GPU-8a56c0ff-61b5-44a4-a1c6-0d2b0f1d0a01")
 
 
 def test_a_card_is_one_card_under_all_its_names(cdi: Path) -> None:
