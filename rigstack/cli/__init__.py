@@ -26,6 +26,7 @@ HOST_COMMANDS: dict[str, tuple[str, str, str]] = {
     "gpus": ("rigstack.cli.gpus", "gpus", "Who uses the GPUs, and which are free."),
     "gpu": ("rigstack.cli.gpu", "gpu", "Try a project's GPUs: do they compute, and how fast."),
     "doctor": ("rigstack.cli.doctor", "doctor", "Check rig and machine: state, evidence, remedy; --fix what is safe."),
+    "suspend": ("rigstack.cli.suspend", "suspend", "Put this machine to sleep, unless somebody works on it."),
     "logs": ("rigstack.cli.engine", "logs", "Show what a service or a project's containers print."),
     "compose": ("rigstack.cli.engine", "compose", "Run any docker compose verb on exactly the rig's files."),
     "trust": ("rigstack.cli.trust", "trust", "Print or save the rig's own root certificate."),
@@ -53,7 +54,7 @@ LAPTOP_COMMANDS: dict[str, tuple[str, str, str]] = {
     "unmount": ("rigstack.cli.mount", "unmount", "Take a mount away."),
     "sync": ("rigstack.cli.sync", "sync", "Keep a local checkout and a project equal."),
     "wake": ("rigstack.cli.power", "wake", "Wake the rig by Wake-on-LAN."),
-    "power": ("rigstack.cli.power", "power", "Switch the rig's smart plug: on, off, cycle, status."),
+    "power": ("rigstack.cli.power", "power", "Switch the rig's smart plug; on the host: `power setup`."),
     "disconnect": ("rigstack.cli.connect", "disconnect", "Take away everything that connect wrote."),
 }
 COMMANDS = {**HOST_COMMANDS, **LAPTOP_COMMANDS}

@@ -18,6 +18,7 @@ from rigstack.host.certificate import ROOT_CERTIFICATE
 from rigstack.host.ddns import observe_ddns
 from rigstack.host.machine import observe_machine
 from rigstack.host.machine_report import check_machine
+from rigstack.host.network_card import observe_card, wake_card
 from rigstack.host.nvidia import NvidiaGpus
 from rigstack.plan.checkup import Checkup
 from rigstack.plan.ddns import DdnsReport
@@ -34,7 +35,6 @@ def observe_checkup(context: click.Context, helper: str | None) -> Checkup:
     ddns = observe_ddns(root)
     gpu = machine.gpu
     stale = [spec.stale for spec in gpu.specs if spec.stale] if isinstance(gpu, NvidiaGpus) else []
-    interface = checkup.default_interface()
     seen = Checkup(
         now=time.time(),
         hostname=rig.hostname,
@@ -52,8 +52,7 @@ def observe_checkup(context: click.Context, helper: str | None) -> Checkup:
         modes=checkup.observe_modes(root),
         ufw=checkup.ufw_enabled(),
         updates=checkup.newer_packages(),
-        interface=interface,
-        wake=checkup.wake(interface),
+        card=observe_card(wake_card()),
     )
     try:
         return seen.replace(**_observe_running(place, rig, ddns, helper))

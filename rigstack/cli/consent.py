@@ -74,10 +74,10 @@ class Consent:
             for what, containers in ending(plan, observed).items()
             if what not in self.agreed and not services_of(what, observed) & self.held
         }
-        by_service = observe_activity(_each(affected.values()))
+        by_id = observe_activity(_each(affected.values()))
         found = {}
         for what, containers in affected.items():
-            lines = [str(one) for container in containers for one in by_service[container.service] if _ends(what, one)]
+            lines = [str(one) for container in containers for one in by_id[container.id] if _ends(what, one)]
             if lines:
                 found[what] = lines
         return found

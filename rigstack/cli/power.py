@@ -1,4 +1,4 @@
-"""`rigstack wake` and `rigstack power`: the rig's power from the laptop."""
+"""`rigstack wake` and `rigstack power`: the rig's power from the laptop, and the host made ready for it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def wake(
                     f"{connection.name} did not wake within {timeout:.0f} s",
                     cause="Wake-on-LAN is off in its BIOS or network card, it lost its power, or the packet does not "
                     "reach its LAN",
-                    remedy='in the BIOS: "Wake on LAN" or "PME" on, "ErP" off; on the host: ethtool -s CARD wol g',
+                    remedy="on the host, when it is up: sudo rigstack power setup; it names the BIOS settings too",
                 )
             time.sleep(2)
 
@@ -94,7 +94,22 @@ def _mac(connection: Connection, given: str | None) -> str:
 
 @click.group()
 def power() -> None:
-    """Switch the rig's smart plug ([power] plug in rig.toml): Tasmota or Shelly, on the LAN you are in."""
+    """Switch the rig's smart plug from the laptop; on the host: `power setup`, so that the laptop can wake it."""
+
+
+@power.command("setup")
+@click.option("--interface", metavar="NAME", help="The network card. Default: the one with the default route.")
+@click.option("--undo", is_flag=True, help="Take the lasting setting away again.")
+@click.option("-n", "--dry-run", is_flag=True, help="Say what would be done, and stop.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: the card, its address, what was done.")
+def setup(interface: str | None, undo: bool, dry_run: bool, as_json: bool) -> None:
+    """On the host: have its network card wake it by Wake-on-LAN, now and after each start. Needs root.
+
+    Uses what the machine has: NetworkManager, systemd's .link files or ifupdown. Says what to look for in the BIOS.
+    """
+    from rigstack.cli.wake_setup import set_up_wake
+
+    set_up_wake(interface, undo=undo, dry_run=dry_run, as_json=as_json)
 
 
 @power.command("status")

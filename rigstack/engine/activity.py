@@ -22,12 +22,12 @@ done 2> /dev/null
 
 
 def observe_activity(containers: Iterable[Container]) -> dict[str, tuple[Activity, ...]]:
-    """Service -> what runs there; a container that cannot be asked has gone or hangs, and counts as idle."""
+    """Container id -> what runs there; a container that cannot be asked has gone or hangs, and counts as idle."""
     asked = list(containers)
     if not asked:
         return {}
     with ThreadPoolExecutor(max_workers=8) as pool:
-        return dict(zip((one.service for one in asked), pool.map(_activity, asked), strict=True))
+        return dict(zip((one.id for one in asked), pool.map(_activity, asked), strict=True))
 
 
 def _activity(container: Container) -> tuple[Activity, ...]:

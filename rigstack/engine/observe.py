@@ -31,6 +31,11 @@ def observe_rigs(rig: str, directory: str) -> tuple[dict[str, Container], tuple[
     return _own(own, rig, directory), claims
 
 
+def observe_everywhere() -> tuple[Container, ...]:
+    """The containers of all rigs of this machine."""
+    return tuple(_container(entry) for entry in _listed("rigstack.rig"))
+
+
 def _listed(label: str) -> list[Mapping[str, object]]:
     filters = quote(json.dumps({"label": [label]}))
     entries: list[Mapping[str, object]] = api.get(f"/containers/json?all=true&filters={filters}")

@@ -182,20 +182,3 @@ def newer_packages() -> tuple[str, ...] | None:
         elif word == "Candidate" and installed not in ("(none)", value):
             names.append(name)
     return tuple(names) if done.stdout else None
-
-
-def default_interface(root: Path = Path("/")) -> str:
-    """The interface of the IPv4 default route (/proc/net/route, proc(5)), or ""."""
-    try:
-        lines = (root / "proc/net/route").read_text().splitlines()[1:]
-    except OSError:
-        return ""
-    return next((line.split()[0] for line in lines if line.split()[1] == "00000000"), "")
-
-
-def wake(interface: str, root: Path = Path("/")) -> str:
-    """Whether the interface may wake the machine: "enabled", "disabled", or "" when it does not tell."""
-    try:
-        return (root / f"sys/class/net/{interface}/device/power/wakeup").read_text().strip()
-    except OSError:
-        return ""

@@ -12,6 +12,7 @@ from rigstack.config.model import Rig
 from rigstack.errors import ConfigError, HostError
 from rigstack.host.certificate import acme_issued
 from rigstack.host.devices import observe_gpu
+from rigstack.host.network_card import mac_of, wake_card
 from rigstack.host.nvidia import driver_version
 from rigstack.host.project_files import read_project_inputs
 from rigstack.host.ssh_keys import public_half, resolve_authorized_keys
@@ -101,14 +102,9 @@ def lan_addresses() -> tuple[str, ...]:
 
 
 def mac_address(root: Path = Path("/")) -> str:
-    """The address of the network card with the default route, or "": what Wake-on-LAN needs (proc_pid_net(5))."""
-    try:
-        rows = [line.split() for line in (root / "proc/net/route").read_text().splitlines()[1:]]
-        cards = [row[0] for row in rows if row[1] == "00000000" and row[7] == "00000000"]
-        text = (root / "sys/class/net" / cards[0] / "address").read_text().strip()
-    except (OSError, IndexError):
-        return ""
-    return text if len(text) == 17 and text != "00:00:00:00:00:00" else ""
+    """The address of the network card with the default route, or "": what Wake-on-LAN needs."""
+    card = wake_card(root)
+    return mac_of(card, root) if card else ""
 
 
 def has_ipv6() -> bool:

@@ -261,16 +261,19 @@ def updates(seen: Checkup) -> Finding:
 
 
 def wake(seen: Checkup) -> Finding:
-    if not seen.wake:
-        where = seen.interface or "the network interface"
-        return Finding(check="wake on lan", state="skip", evidence=f"{where} does not tell")
-    if seen.wake == "enabled":
-        return Finding(check="wake on lan", state="ok", evidence=f"{seen.interface} may wake this machine")
+    card = seen.card
+    if card.kind != "ethernet" or card.supported is False or card.enabled is None:
+        where = card.interface or "the network card"
+        why = {"wireless": "is wireless", "virtual": "is no hardware of this machine"}.get(card.kind, "does not tell")
+        why = "cannot wake this machine" if card.supported is False else why
+        return Finding(check="wake on lan", state="skip", evidence=f"{where} {why}")
+    if card.enabled:
+        return Finding(check="wake on lan", state="ok", evidence=f"{card.interface} may wake this machine")
     return Finding(
         check="wake on lan",
         state="warn",
-        evidence=f"{seen.interface} may not wake this machine",
-        remedy=f"sudo ethtool -s {seen.interface} wol g, and Wake-on-LAN in the firmware",
+        evidence=f"{card.interface} may not wake this machine",
+        remedy="sudo rigstack power setup",
     )
 
 

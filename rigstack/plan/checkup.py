@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rigstack.plan.wake import Card
 from rigstack.value import Value
 
 
@@ -87,7 +88,7 @@ class Checkup(Value):
     sshd: the gateway's policy by `sshd -T`; methods: what it really offers to a stranger.
     ufw: whether ufw is on. published: address:port of what containers publish to the network.
     updates: packages with a newer version in the lists, of those that matter here; None when nobody keeps lists.
-    wake: "enabled", "disabled" or "" of the default route's interface.
+    card: the network card with the default route.
     """
 
     now: float
@@ -114,5 +115,4 @@ class Checkup(Value):
     ufw: bool = False
     published: tuple[str, ...] = ()
     updates: tuple[str, ...] | None = None
-    interface: str = ""
-    wake: str = ""
+    card: Card = Card(interface="")

@@ -179,14 +179,7 @@ def test_without_an_engine_the_page_still_comes(bare: LiveRig, tmp_path: Path) -
 
 
 def test_what_the_machine_itself_says(tmp_path: Path) -> None:
-    """The same questions to a made-up root: ufw switched on, an interface that may not wake."""
+    """The same question to a made-up root: ufw switched on."""
     (tmp_path / "etc/ufw").mkdir(parents=True)
     (tmp_path / "etc/ufw/ufw.conf").write_text("ENABLED=yes\n")
-    (tmp_path / "proc/net").mkdir(parents=True)
-    (tmp_path / "proc/net/route").write_text("Iface\tDestination\nlan0\t00000000\t0101A8C0\n")
-    power = tmp_path / "sys/class/net/lan0/device/power"
-    power.mkdir(parents=True)
-    (power / "wakeup").write_text("disabled\n")
     assert checkup.ufw_enabled(tmp_path)
-    assert checkup.default_interface(tmp_path) == "lan0"
-    assert checkup.wake("lan0", tmp_path) == "disabled"

@@ -6,8 +6,10 @@ import pytest
 
 from rigstack.plan import checks
 from rigstack.plan.checkup import Certificate, Checkup, Chmod, Finding, Hardening, Reached, Room
+from rigstack.plan.wake import Card
 
 DAY = 86400
+CARD = Card(interface="eth0", mac="00:11:22:33:44:55", kind="ethernet", supported=True, enabled=True)
 GOOD_CERTIFICATE = Certificate(name="rig.example.net", issuer="CA", begins=0, ends=90 * DAY)
 GOOD_CONTAINER = Hardening(
     service="edge",
@@ -42,8 +44,7 @@ WELL = Checkup(
     containers=(GOOD_CONTAINER,),
     published=("*:443",),
     updates=(),
-    interface="eth0",
-    wake="enabled",
+    card=CARD,
 )
 BROKEN: dict[str, tuple[dict[str, object], str, str, str]] = {
     "a sick service": ({"services": (("edge is exited", "rigstack logs edge"),)}, "services", "fail", "edge is exited"),
@@ -121,7 +122,7 @@ BROKEN: dict[str, tuple[dict[str, object], str, str, str]] = {
     ),
     "ufw that sees nothing": ({"ufw": True}, "firewall", "warn", "does not see what containers publish: *:443"),
     "an update": ({"updates": ("runc",)}, "updates", "warn", "newer: runc"),
-    "no wake on lan": ({"wake": "disabled"}, "wake on lan", "warn", "eth0 may not wake"),
+    "no wake on lan": ({"card": CARD.replace(enabled=False)}, "wake on lan", "warn", "eth0 may not wake"),
 }
 
 
