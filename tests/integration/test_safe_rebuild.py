@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from tests.live_rig import LiveRig, docker, wait_for
 
@@ -98,3 +100,35 @@ def test_a_kernel_is_named_by_its_notebook(rig: LiveRig) -> None:
     assert refused.returncode == 8, refused.stderr
     assert "kernel: /code/demo/train.ipynb" in refused.stderr
     rig.up("-y")
+
+
+@contextmanager
+def fake_systemctl(folder: Path) -> Iterator[dict[str, str]]:
+    """An environment in which `systemctl` writes its words down: this machine must not really sleep."""
+    folder.mkdir()
+    (folder / "systemctl").write_text('#!/bin/sh\necho "$*" >> "$0.log"\n')
+    (folder / "systemctl").chmod(0o755)
+    yield {"PATH": f"{folder}:{os.environ['PATH']}"}
+    assert (folder / "systemctl.log").read_text() == "suspend\n" * 2
+
+
+def test_the_machine_does_not_go_to_sleep_on_a_session(rig: LiveRig, tmp_path: Path) -> None:
+    with fake_systemctl(tmp_path / "bin") as env:
+        with ssh_session(rig, "sleep 601"):
+            refused = rig.run("suspend", env=env)
+            assert refused.returncode == 8
+            assert "demo-workspace: ssh session: sleep 601" in refused.stderr
+            assert rig.run("suspend", "--force", "--dry-run", env=env).stdout == "would run: systemctl suspend\n"
+            assert rig.run("suspend", "--force", env=env).returncode == 0
+            waiting = subprocess.Popen(
+                [*rig.program, "--rig", str(rig.path), "suspend", "--when-idle"],
+                env={**os.environ, **env},
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            assert waiting.stderr is not None
+            assert "sleep 601" in waiting.stderr.readline()
+        said = waiting.stderr.read()
+        assert waiting.wait(timeout=60) == 0
+        # A machine of tests has no card that could wake it, and so it says.
+        assert "you could not wake it from afar" in said
