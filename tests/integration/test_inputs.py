@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,13 +12,15 @@ import pytest
 
 from tests import shapes
 from tests.conftest import MakeRig
-from tests.live_rig import LiveRig, docker, wait_for
+from tests.jupyter import Jupyter
+from tests.live_rig import LiveRig, wait_for
 
 UV = str(Path(sys.executable).parent / "uv")
 SHAPES = {
     "reqs": shapes.REQUIREMENTS,
     "plainpy": shapes.PYPROJECT,
-    "locked": {**shapes.package("locked", dependencies='"six==1.16.0"')},
+    "locked": shapes.LOCKED,
+    "compiled": shapes.COMPILED,
     "conda": shapes.CONDA,
     "apt": shapes.APT,
     "own": shapes.DOCKERFILE,
@@ -33,10 +36,20 @@ EXAMPLES = {
                "1.16.0\nhello from /code/locked/src/locked/main.py 1.2.3"),
     "conda": ("python -c 'import six, toolz, packaging as p; print(six.__version__, toolz.__version__, p.__version__)'",
               "1.16.0 1.0.0 25.0"),
-    "apt": ("sqlite3 /opt/made.db .tables", "t"),
+    "apt": ("ffprobe -v error -count_frames -show_entries stream=nb_read_frames -of csv=p=0 /opt/clip.mp4", "10"),
+    "compiled": ("python -c 'import fastsum; print(fastsum.total(range(4)))'", "6.0"),
     "own": ("cat /etc/whose /etc/settings/one.conf; echo $THEIR_VALUE; whoami", "they\none\n${not} %{ours}\ndev"),
     "dev": ("cat /etc/said; echo $WHERE", "a ${b}\n/code/dev/data"),
 }  # fmt: skip
+# project -> how its own tests are run.
+SUITES = {
+    "compiled": shapes.PYTEST,
+    "plainpy": shapes.PYTEST,
+    "locked": shapes.PYTEST,
+    "apt": shapes.PYTEST,
+    "own": shapes.UNITTEST,
+    "dev": shapes.UNITTEST,
+}
 
 
 @pytest.fixture(scope="module")
@@ -46,20 +59,13 @@ def rig(make_rig: MakeRig) -> LiveRig:
     for project, files in SHAPES.items():
         shapes.write(made.code(project), files, (stat.st_uid, stat.st_gid))
     subprocess.run([UV, "lock", "--quiet", "--project", str(made.code("locked"))], check=True)
-    made.up()
+    said = made.up().stderr
     made.pin_host_keys()
+    # What has to be compiled is built by hand once, with the very line that `up` prints.
+    line = next(line for line in said.splitlines() if "compiled: . has compiled parts" in line)
+    built = made.ssh("compiled", f"cd /code/compiled && {line.partition('workspace: ')[2]}")
+    assert built.returncode == 0, built.stderr
     return made
-
-
-def in_a_kernel(rig: LiveRig, project: str, code: str) -> str:
-    """What `code` prints when a notebook's kernel runs it."""
-    script = (
-        "import sys; from jupyter_client.manager import start_new_kernel\n"
-        "manager, client = start_new_kernel(kernel_name='project')\n"
-        "client.execute_interactive(sys.argv[1], timeout=60); manager.shutdown_kernel(now=True)"
-    )
-    container = rig.containers()[f"{project}-notebook"]
-    return docker("exec", "-w", f"/code/{project}", container, "/opt/jupyter/bin/python", "-c", script, code)
 
 
 @pytest.mark.parametrize("project", SHAPES)
@@ -67,8 +73,20 @@ def test_its_example_runs_in_the_workspace_and_in_a_notebook(rig: LiveRig, proje
     command, expected = EXAMPLES[project]
     done = rig.ssh(project, command)
     assert done.stdout.strip() == expected, done.stderr
-    shown = in_a_kernel(rig, project, f"import subprocess; print(subprocess.getoutput({command!r}))")
+    shown = Jupyter(rig, project).run(f"import subprocess; print(subprocess.getoutput({command!r}))")
     assert shown.strip() == expected
+
+
+@pytest.mark.parametrize("project", SUITES)
+def test_its_own_tests_pass_in_the_workspace_and_in_a_kernel(rig: LiveRig, project: str) -> None:
+    suite = SUITES[project]
+    done = rig.ssh(project, f'cd /code/{project} && python -c "{suite}"')
+    assert done.returncode == 0, done.stdout + done.stderr
+    shown = Jupyter(rig, project).run(f"try:\n    {suite}\nexcept SystemExit as end:\n    print('ended', end.code)")
+    assert shown.endswith(("ended 0\n", "ended False\n")), shown
+    ran = r"\d+ passed" if suite == shapes.PYTEST else r"Ran [1-9]\d* test"
+    assert re.search(ran, done.stdout + done.stderr)
+    assert re.search(ran, shown)
 
 
 def test_what_is_not_honoured_is_said(rig: LiveRig) -> None:
