@@ -86,6 +86,9 @@ PyMODINIT_FUNC PyInit__fast(void) { return PyModule_Create(&module); }
 PYPROJECT: Files = {
     **package("plainpy", dependencies='"attrs==25.3.0"', dev='"pytest==8.4.2"'),
     "tests/test_it.py": "import attrs, plainpy.main\ndef test_it():\n    assert attrs.__version__ == '25.3.0'\n",
+    ".devcontainer.json": """{"postCreateCommand": {
+        "a": "echo one > created; cd /", "b": ["sh", "-c", "echo two >> created"]
+    }}""",
 }
 LOCKED: Files = {
     **package("locked", dependencies='"six==1.16.0"', dev='"pytest==8.4.2"'),
@@ -139,13 +142,22 @@ DEVCONTAINER: Files = {
     ".devcontainer/devcontainer.json": """{
   // what VS Code writes
   "name": "x", "build": {"dockerfile": "Dockerfile", "args": {"SAID": "a ${b}"}},
+  "workspaceFolder": "/workspaces/dev", /* where it
+     would be there */
   "remoteUser": "vscode",
   "containerEnv": {"WHERE": "${containerWorkspaceFolder}/data"},
   "forwardPorts": [6006],
-  "mounts": ["source=x,target=/y,type=volume"],
+  "features": {"ghcr.io/devcontainers/features/node:1": {"version": "lts"}},
+  "mounts": [
+    "source=dev-history,target=/commandhistory,type=volume",
+    {"source": "${localWorkspaceFolder}/assets", "target": "/assets", "type": "bind"},
+    "source=/var/run/docker.sock,target=/var/run/docker.sock,type=bind",
+    "source=${localEnv:HOME}/.ssh,target=/home/vscode/.ssh,type=bind,readonly",
+  ],
   "postCreateCommand": "echo $WHERE > created && pwd >> created",
 }
 """,
+    "assets/one.txt": "one\n",
     ".devcontainer/Dockerfile": 'FROM rigstack/debian:trixie\nARG SAID\nRUN echo "$SAID" > /etc/said\n',
     "tests/test_dev.py": "import os, pathlib, unittest\nclass Dev(unittest.TestCase):\n"
     "    def test_where(self):\n        self.assertEqual(os.environ['WHERE'], '/code/dev/data')\n"

@@ -11,6 +11,8 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from rigstack.config.devcontainer_features import report_features
+from rigstack.config.devcontainer_mounts import parse_mounts
 from rigstack.errors import ConfigError
 from rigstack.value import Value
 
@@ -24,6 +26,13 @@ _HONOURED = {
     "forwardPorts",
     "containerEnv",
     "remoteEnv",
+    "mounts",
+    "workspaceMount",
+    "workspaceFolder",
+    "features",
+    "overrideFeatureInstallOrder",
+    "remoteUser",
+    "containerUser",
 }
 # For the editor, or of no consequence here.
 _SILENT = {"name", "customizations", "settings", "extensions", "portsAttributes", "otherPortsAttributes", "$schema"}
@@ -37,12 +46,6 @@ _SILENT |= {
     "hostRequirements",
 }
 _REASONS = {
-    "remoteUser": "the person in every container is dev, with the uid of the owner of code/",
-    "containerUser": "the person in every container is dev, with the uid of the owner of code/",
-    "mounts": "the rig mounts the project at /code/NAME, data/ at /data and the home",
-    "workspaceFolder": "the project is at /code/NAME",
-    "workspaceMount": "the project is at /code/NAME",
-    "features": "write what they install into a Dockerfile",
     "runArgs": "the rig's own limits and networks hold; see [projects.NAME] in rig.toml",
     "privileged": "no container of the rig is",
     "capAdd": "no container of the rig has any capability",
@@ -60,6 +63,7 @@ class Devcontainer(Value):
     """file: relative to the project. dockerfile, context: relative to the file's folder; image: instead of those.
 
     post_create: a shell command, or "". reports: what is not honoured, in words.
+    volumes: (name, path in the container). links: (path in the container, the folder there that it leads to).
     """
 
     file: str
@@ -71,6 +75,8 @@ class Devcontainer(Value):
     env: tuple[tuple[str, str], ...] = ()
     ports: tuple[int, ...] = ()
     post_create: str = ""
+    volumes: tuple[tuple[str, str], ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
     reports: tuple[str, ...] = ()
 
 
@@ -104,8 +110,11 @@ def parse_devcontainer(text: str, *, name: str, where: str, project: str) -> Dev
     build = build if isinstance(build, dict) else {}
     ports, odd = _ports(document.get("forwardPorts", ()))
     env, odd_env = _env(document, project)
+    mounts = parse_mounts(_all_mounts(document), project)
     reports = [f"{key}: {_REASONS.get(key, 'rigstack does not know it')}" for key in document if _reported(key)]
-    reports += [*odd, *odd_env]
+    reports += _users(document)
+    reports += report_features(document.get("features"), by_dockerfile=bool(build or "dockerFile" in document))
+    reports += [*mounts.reports, *odd, *odd_env]
     return Devcontainer(
         file=name,
         image=str(document.get("image", "")),
@@ -116,12 +125,35 @@ def parse_devcontainer(text: str, *, name: str, where: str, project: str) -> Dev
         env=env,
         ports=ports,
         post_create=_command(document.get("postCreateCommand")),
+        volumes=mounts.volumes,
+        links=mounts.links,
         reports=tuple(f"{name}: not honoured: {one}" for one in reports),
     )
 
 
 def _reported(key: str) -> bool:
     return key not in _HONOURED and key not in _SILENT
+
+
+def _all_mounts(document: dict[str, Any]) -> list[Any]:
+    """`mounts`, and where else the file says that the project is."""
+    mounts = document.get("mounts", [])
+    found = [*mounts] if isinstance(mounts, list) else [mounts]
+    found += [document["workspaceMount"]] if document.get("workspaceMount") else []
+    if folder := document.get("workspaceFolder"):
+        found.append({"type": "bind", "source": "${localWorkspaceFolder}", "target": str(folder)})
+    return found
+
+
+def _users(document: dict[str, Any]) -> list[str]:
+    said = []
+    for key in ("remoteUser", "containerUser"):
+        user = document.get(key, "dev")
+        if user == "root":
+            said.append(f"{key} root: nobody is root in a container; packages go into apt.txt or a Dockerfile")
+        elif user != "dev":
+            said.append(f"{key} {user}: the person in every container is dev, with the uid of the owner of code/")
+    return said
 
 
 def _plain(text: str) -> str:
@@ -162,11 +194,12 @@ def _env(document: dict[str, Any], project: str) -> tuple[tuple[tuple[str, str],
 
 
 def _command(given: Any) -> str:
-    """postCreateCommand as one shell command: a string, an argv, or an object of those that may run side by side."""
+    """postCreateCommand as one shell command: a string, an argv, or an object of those, done one after the other."""
     if isinstance(given, str):
         return given
     if isinstance(given, list):
         return shlex.join(str(word) for word in given)
     if isinstance(given, dict):
-        return "\n".join(filter(None, (_command(one) for one in given.values())))
+        each = (command for one in given.values() if (command := _command(one)))
+        return "\n".join(f"(\n{command}\n) || exit" for command in each)
     return ""

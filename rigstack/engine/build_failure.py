@@ -19,6 +19,7 @@ _STEP_FILES = {
     "environment": "environment.yml",
     "pyproject": "pyproject.toml",
     "install-local": "its own package",
+    "link-folders": "mounts in devcontainer.json",
     "install-env": "the setting python",
     "cuda": "the setting cuda",
 }

@@ -75,12 +75,12 @@ def _give_all(folder: Path, owner: tuple[int, int]) -> None:
 
 
 def delete_files(place: RigDir, name: str) -> tuple[Path, ...]:
-    """Deletes code/NAME and homes/NAME, and nothing else; returns what was deleted. A link is deleted, not followed.
+    """Deletes code/NAME and homes/NAME with its volumes, and nothing else; returns what was deleted.
 
-    Raises HostError for what this user may not delete.
+    A link is deleted, not followed. Raises HostError for what this user may not delete.
     """
     gone = []
-    for folder in (place.code / name, place.homes / name):
+    for folder in (place.code / name, place.homes / name, place.homes / f"{name}.volumes"):
         try:
             if folder.is_symlink():
                 folder.unlink()

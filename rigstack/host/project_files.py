@@ -34,8 +34,17 @@ def read_project_inputs(folder: Path, build: str = "auto") -> ProjectInputs:
     inputs = _from_files(folder)
     if devcontainer is None:
         return inputs
-    created = (("postCreate", devcontainer.post_create),) if devcontainer.post_create else ()
-    return inputs.replace(files=(*inputs.files, *created), notes=(*inputs.notes, *devcontainer.reports))
+    return _with_devcontainer(inputs, devcontainer)
+
+
+def _with_devcontainer(inputs: ProjectInputs, given: Devcontainer) -> ProjectInputs:
+    """What a devcontainer.json says besides what the image is made of."""
+    files = {"postCreate": given.post_create, "links": "".join(f"{place}\t{to}\n" for place, to in given.links)}
+    return inputs.replace(
+        files=(*inputs.files, *((name, text) for name, text in files.items() if text)),
+        notes=(*given.reports, *inputs.notes),
+        volumes=given.volumes,
+    )
 
 
 def _from_files(folder: Path) -> ProjectInputs:
@@ -113,7 +122,6 @@ def _conda_includes(environment: str) -> list[str]:
 
 def _from_devcontainer(folder: Path, given: Devcontainer) -> ProjectInputs:
     where = (folder / given.file).parent
-    files = (("postCreate", given.post_create),) if given.post_create else ()
     if given.dockerfile:
         path = (where / given.dockerfile).resolve()
         context = (where / given.context).resolve()
@@ -128,9 +136,9 @@ def _from_devcontainer(folder: Path, given: Devcontainer) -> ProjectInputs:
     elif given.image:
         own = OwnDockerfile(name=given.file, text=f"FROM {given.image}\n")
     else:
-        return _from_files(folder).replace(notes=given.reports)
-    notes = (*given.reports, *_unused(folder, given.file), *_whole_folder(own))
-    return ProjectInputs(files=files, dockerfile=own, notes=notes)
+        return _with_devcontainer(_from_files(folder), given)
+    notes = (*_unused(folder, given.file), *_whole_folder(own))
+    return _with_devcontainer(ProjectInputs(dockerfile=own, notes=notes), given)
 
 
 def _own_dockerfile(context: Path, name: str, folder: Path) -> OwnDockerfile:

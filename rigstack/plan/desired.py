@@ -12,7 +12,15 @@ from rigstack.plan.gpu_choice import choose
 from rigstack.plan.host import Host
 from rigstack.plan.images import Bootstrap, Image, desire_bootstrap, desire_images
 from rigstack.render.authorized_keys import render_gateway_keys, render_workspace_keys
-from rigstack.render.compose import HISTORY_FOLDER, GpuRequest, ServiceSpec, render_env, render_overlay, render_service
+from rigstack.render.compose import (
+    HISTORY_FOLDER,
+    GpuRequest,
+    ServiceSpec,
+    render_env,
+    render_overlay,
+    render_service,
+    volume_folder,
+)
 from rigstack.render.ddns import render_ddns_files
 from rigstack.render.description import render_description
 from rigstack.render.digest import digest
@@ -138,7 +146,7 @@ def desire(rig: Rig, host: Host, gpus: Mapping[str, tuple[str, ...]] | None = No
     return Desired(
         rig=rig.name,
         compose_project=compose_project(rig),
-        folders=_folders(rig),
+        folders=_folders(rig, host),
         keys=_keys(rig),
         password_files=PASSWORD_FILES,
         files=files,
@@ -150,7 +158,7 @@ def desire(rig: Rig, host: Host, gpus: Mapping[str, tuple[str, ...]] | None = No
     )
 
 
-def _folders(rig: Rig) -> tuple[Folder, ...]:
+def _folders(rig: Rig, host: Host) -> tuple[Folder, ...]:
     shared = [
         Folder(path="code", mode=0o755, owned=True),
         Folder(path="data", mode=0o755, owned=True),
@@ -179,6 +187,10 @@ def _folders(rig: Rig) -> tuple[Folder, ...]:
             Folder(path=f"code/{project.name}", mode=0o755, owned=True),
             Folder(path=f"homes/{project.name}", mode=0o700, owned=True),
             Folder(path=f"state/keys/{project.name}", mode=0o700, owned=True),
+            *(
+                Folder(path=volume_folder(project.name, name), mode=0o755, owned=True)
+                for name, _ in host.inputs[project.name].volumes
+            ),
         ]
     return tuple(shared)
 
@@ -240,7 +252,10 @@ def _service(rig: Rig, host: Host, spec: ServiceSpec) -> Service:
         image=f"project-{project}" if project else spec.role,
         hash=digest(json.dumps(rendered, sort_keys=True), host.compose_digest, spec.image, environment),
         networks=spec.joins,
-        folders=_mounted(spec.role, project, history=bool(spec.gpu and rig.gpu_history)),
+        folders=(
+            *_mounted(spec.role, project, history=bool(spec.gpu and rig.gpu_history)),
+            *(volume_folder(project, name) for name, _ in (host.inputs[project].volumes if project else ())),
+        ),
     )
 
 

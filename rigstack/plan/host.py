@@ -57,7 +57,7 @@ class ProjectInputs(Value):
 
     files: name in the build context -> text. copies: files that are no text of ours (wheels).
     dockerfile: of its own, to build before what rigstack adds. python: the version that its files ask for, or "".
-    notes: what of its files is not honoured, in words.
+    notes: what of its files is not honoured, in words. volumes: (name, path in its containers) that it wants to keep.
     """
 
     files: tuple[tuple[str, str], ...] = ()
@@ -65,6 +65,7 @@ class ProjectInputs(Value):
     dockerfile: OwnDockerfile | None = None
     python: str = ""
     notes: tuple[str, ...] = ()
+    volumes: tuple[tuple[str, str], ...] = ()
 
 
 class Host(Value):

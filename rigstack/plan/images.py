@@ -20,6 +20,7 @@ ALWAYS_STAGED = (
     "environment.yml",
     "postBuild",
     "postCreate",
+    "links",
     "pyproject/.keep",
     "local/.keep",
     "wheels/.keep",

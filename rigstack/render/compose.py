@@ -112,6 +112,10 @@ def _project_service(rig: Rig, host: Host, spec: ServiceSpec, project: Project) 
         _bind(f"{rig.dir}/code/{project.name}", f"/code/{project.name}"),
         _bind(f"{rig.dir}/homes/{project.name}", "/home/dev"),
     ]
+    volumes += [
+        _bind(f"{rig.dir}/{volume_folder(project.name, name)}", target)
+        for name, target in host.inputs[project.name].volumes
+    ]
     if spec.role == "workspace":
         volumes.append(_bind(f"{rig.dir}/state/keys/{project.name}", "/etc/rigstack/keys", read_only=True))
     if host.ca_bundle:
@@ -140,6 +144,11 @@ def _project_service(rig: Rig, host: Host, spec: ServiceSpec, project: Project) 
             environment["RIGSTACK_GPU_HISTORY"] = HISTORY_TARGET
             volumes.append(_bind(f"{rig.dir}/{HISTORY_FOLDER}", HISTORY_TARGET))
     return service
+
+
+def volume_folder(project: str, name: str) -> str:
+    """Where a volume that the project names is kept: not below its home, so that no container can put a link there."""
+    return f"homes/{project}.volumes/{name}"
 
 
 def _bind(source: str, target: str, *, read_only: bool = False) -> dict[str, Any]:

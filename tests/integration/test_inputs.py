@@ -91,16 +91,30 @@ def test_its_own_tests_pass_in_the_workspace_and_in_a_kernel(rig: LiveRig, proje
 
 def test_what_is_not_honoured_is_said(rig: LiveRig) -> None:
     said = rig.up().stderr
-    assert "dev: .devcontainer/devcontainer.json: not honoured: remoteUser" in said
-    assert "not honoured: mounts" in said
-    assert json.loads((rig.path / "state/ssh/gateway/rig.json").read_text())["projects"]
+    for words in (
+        "remoteUser vscode: the person in every container is dev",
+        "mounts source=/var/run/docker.sock,target=/var/run/docker.sock,type=bind: no container of the rig may use",
+        "mounts source=${localEnv:HOME}/.ssh,target=/home/vscode/.ssh,type=bind,readonly: ",
+        "features ghcr.io/devcontainers/features/node:1: write RUN apt-get install -y nodejs npm into the Dockerfile",
+    ):
+        assert f"dev: .devcontainer/devcontainer.json: not honoured: {words}" in said
+    assert said.count("not honoured") == 4
+
+
+def test_mounts_that_stay_inside_the_rig_are_there(rig: LiveRig) -> None:
+    done = rig.ssh("dev", "cat /assets/one.txt; cd /workspaces/dev && pwd -P; date > /commandhistory/kept && id -u")
+    assert done.stdout.split() == ["one", "/code/dev", str(rig.code("dev").stat().st_uid)], done.stderr
+    assert (rig.path / "homes/dev.volumes/dev-history/kept").exists()
+    assert not rig.ssh("dev", "ls /var/run/docker.sock ~/../vscode").stdout
+    described = json.loads((rig.path / "state/ssh/gateway/rig.json").read_text())["projects"]
+    assert [one["ports"] for one in described if one["name"] == "dev"] == [[6006]]
 
 
 def test_a_post_create_command_runs_once_in_the_project_s_folder(rig: LiveRig) -> None:
-    created = rig.code("dev") / "created"
-    wait_for("postCreateCommand", created.exists)
-    wait_for("its end", lambda: created.read_text().count("\n") == 2)
-    assert created.read_text() == "/code/dev/data\n/code/dev\n"
+    for project, lines in {"dev": "/code/dev/data\n/code/dev\n", "plainpy": "one\ntwo\n"}.items():
+        created = rig.code(project) / "created"
+        wait_for(f"postCreateCommand of {project}", lambda created=created: created.exists())
+        wait_for("its end", lambda created=created, lines=lines: created.read_text() == lines)
 
 
 def test_editing_code_and_tool_settings_rebuilds_nothing(rig: LiveRig) -> None:
