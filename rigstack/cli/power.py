@@ -137,23 +137,19 @@ def on(name: str | None, dry_run: bool) -> None:
 
 @power.command("off")
 @click.argument("name", required=False)
-@click.option(
-    "--force", is_flag=True, help="Also while the rig answers: whatever runs there dies, and disks may suffer."
-)
+@click.option("--force", is_flag=True, help="Also while jobs, sessions or kernels are active on the rig: they die.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be switched, and stop.")
 def off(name: str | None, force: bool, dry_run: bool) -> None:
-    """Switch the plug off. Refused while the rig answers: shut it down first."""
+    """Switch the plug off. Refused while jobs, sessions or kernels are active on the rig."""
     _switch(name, (False,), force=force, dry_run=dry_run)
 
 
 @power.command("cycle")
 @click.argument("name", required=False)
-@click.option(
-    "--force", is_flag=True, help="Also while the rig answers: whatever runs there dies, and disks may suffer."
-)
+@click.option("--force", is_flag=True, help="Also while jobs, sessions or kernels are active on the rig: they die.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be switched, and stop.")
 def cycle(name: str | None, force: bool, dry_run: bool) -> None:
-    """Switch the plug off, wait ten seconds, and on: for a rig that hangs. Refused while it answers."""
+    """Switch the plug off, wait ten seconds, and on: for a rig that hangs. Refused while something is active on it."""
     _switch(name, (False, True), force=force, dry_run=dry_run)
 
 
@@ -162,10 +158,7 @@ def _switch(name: str | None, states: tuple[bool, ...], *, force: bool, dry_run:
     connection = find_connection(home, name)
     kind, address = plug_of(connection)
     if not force and is_awake(home, connection):
-        raise ConsentError(
-            f"{connection.name} is running: without power its jobs die, and files may be lost",
-            remedy="shut it down first (on the host: sudo poweroff), or say --force",
-        )
+        _refuse_when_active(home, connection)
     words = " and ".join("on" if state else "off" for state in states)
     if dry_run:
         console.result(f"would switch the {kind} plug at {address} {words}")
@@ -175,3 +168,20 @@ def _switch(name: str | None, states: tuple[bool, ...], *, force: bool, dry_run:
             time.sleep(OFF_FOR)
         switch_plug(kind, address, on=state)
     console.result(f"the plug at {address} was switched {words}")
+
+
+def _refuse_when_active(home: LaptopHome, connection: Connection) -> None:
+    from rigstack.laptop.activity import observe_activity
+
+    found = observe_activity(home, connection)
+    silent = [project for project, active in found.items() if active is None]
+    details = tuple(f"{project}: {one}" for project, active in found.items() for one in active or ())
+    if details or silent:
+        raise ConsentError(
+            f"{connection.name} is running, and without power this ends"
+            if details
+            else f"{connection.name} is running",
+            details=details + tuple(f"{project}: its workspace cannot be asked" for project in silent),
+            remedy="end it first, or say --force",
+        )
+    console.warn(f"{connection.name} is running and idle; `sudo poweroff` on it is kinder to its disks")

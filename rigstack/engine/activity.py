@@ -5,20 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
+from rigstack.assets import assets_dir
 from rigstack.engine.containers import run_inside
 from rigstack.errors import EngineError
 from rigstack.plan.activity import Activity, activities, parse_processes
 from rigstack.plan.observed import Container
-
-# A kernel's environment says which notebook it belongs to (jupyter_server: JPY_SESSION_NAME).
-SCRIPT = """
-ps -ww -eo pid=,ppid=,etimes=,args=
-echo --
-for file in /proc/[0-9]*/environ; do
-    name=$(tr '\\0' '\\n' < "$file" 2> /dev/null | sed -n 's/^JPY_SESSION_NAME=//p')
-    [ -z "$name" ] || echo "$file $name"
-done 2> /dev/null
-"""
 
 
 def observe_activity(containers: Iterable[Container]) -> dict[str, tuple[Activity, ...]]:
@@ -31,8 +22,10 @@ def observe_activity(containers: Iterable[Container]) -> dict[str, tuple[Activit
 
 
 def _activity(container: Container) -> tuple[Activity, ...]:
+    # The program's text, since an image may be older than this rigstack, or be somebody else's.
+    script = (assets_dir() / "images/base/lib/list-processes").read_text(encoding="utf-8")
     try:
-        _, text = run_inside(container.id, ("/bin/sh", "-c", SCRIPT))
+        _, text = run_inside(container.id, ("/bin/sh", "-c", script))
     except EngineError:
         return ()
     return activities(parse_processes(text))

@@ -135,10 +135,10 @@ def unreachable(what: str, done: process.Completed) -> ReachError:
     )
 
 
-def run_ssh(argv: tuple[str, ...], *, timeout: float = PATIENCE) -> process.Completed:
+def run_ssh(argv: tuple[str, ...], *, stdin: str | None = None, timeout: float = PATIENCE) -> process.Completed:
     """Runs ssh to its end. Raises HostError when there is no ssh on this machine."""
     try:
-        return process.run(argv, timeout=timeout)
+        return process.run(argv, stdin=stdin, timeout=timeout)
     except FileNotFoundError:
         raise HostError(
             f"{argv[0]} is not installed",

@@ -50,7 +50,7 @@ def spoken(seconds: int) -> str:
 
 
 def parse_processes(text: str) -> tuple[Process, ...]:
-    """The processes that engine/activity.py's script prints: ps lines, "--", and kernels with their notebooks."""
+    """The processes that images/base/lib/list-processes prints: ps lines, "--", and kernels with their notebooks."""
     listed, _, named = text.partition("\n--\n")
     sessions = dict(re.findall(r"^/proc/(\d+)/environ (.+)$", named, re.M))
     found = re.findall(r"^\s*(\d+)\s+(\d+)\s+(\d+)\s+(\S.*)$", listed, re.M)
@@ -60,9 +60,16 @@ def parse_processes(text: str) -> tuple[Process, ...]:
     )
 
 
-def activities(processes: Iterable[Process]) -> tuple[Activity, ...]:
-    """What of these somebody would miss. A tree of processes counts once, named by what it does."""
+def activities(processes: Iterable[Process], *, asker: int = 0) -> tuple[Activity, ...]:
+    """What of these somebody would miss. A tree of processes counts once, named by what it does.
+
+    asker: the process that asked, which does not count, nor does the login that it belongs to.
+    """
     everything = {one.pid: one for one in processes}
+    asking = set()
+    while asker in everything and asker not in asking:
+        asking.add(asker)
+        asker = everything[asker].parent
     below: dict[int, list[Process]] = {}
     for one in everything.values():
         below.setdefault(one.parent, []).append(one)
@@ -71,6 +78,10 @@ def activities(processes: Iterable[Process]) -> tuple[Activity, ...]:
     while waiting:
         one = waiting.pop(0)
         kind = _kind(one, everything.get(one.parent))
+        if kind and one.pid in asking:
+            continue
+        if kind == "ssh session" and not below.get(one.pid):
+            continue  # a shared connection (ControlPersist) whose last session has ended
         if kind:
             found.append(_activity(kind, one, below))
         elif not _NOBODY.search(one.command):

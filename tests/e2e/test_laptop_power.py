@@ -16,7 +16,7 @@ from rigstack.laptop.power import magic_packet, send_via_argv
 from tests.conftest import MakeRig
 from tests.e2e.laptop import Laptop, connected_rig
 from tests.fake_plugs import fake_plug
-from tests.live_rig import LiveRig, wait_for
+from tests.live_rig import LiveRig, docker, wait_for
 
 MAC = "02:00:5e:10:20:30"
 
@@ -85,14 +85,36 @@ def test_the_plug_of_a_running_rig_is_not_pulled(laptop: Laptop, rig: LiveRig) -
         told = json.loads(laptop.rigstack("power", "status", "--json").stdout)
         assert told["plug"] == {"kind": "shelly", "address": plug.address, "on": True}
         assert told["rig"] == {"answers": True}
+        job = laptop.start("ssh", "box-demo", "exec sleep 602")
+        wait_for("the job runs", lambda: laptop.run("ssh", "box-demo.direct", "pgrep -f [s]leep.602").returncode == 0)
         for words in (("off",), ("cycle",)):
             refused = laptop.rigstack("power", *words)
             assert refused.returncode == 8
-            assert "is running" in refused.stderr
+            assert "without power this ends" in refused.stderr
+            assert "demo: ssh session: sleep 602" in refused.stderr
         assert plug.on
         assert laptop.rigstack("power", "off", "--force", "--dry-run").returncode == 0
         assert plug.on
         assert laptop.rigstack("power", "off", "--force").returncode == 0
+        assert not plug.on
+        assert laptop.rigstack("power", "on").returncode == 0
+        laptop.run("ssh", "box-demo.direct", "pkill -f [s]leep.602")
+        job.wait(timeout=20)
+        notebook = rig.containers()["demo-notebook"]
+        look = ("exec", notebook, "/usr/local/lib/rigstack/health-notebook")  # as the engine does every 30 s
+        kernel = "import jupyter_client.manager as m, time; m.start_new_kernel(kernel_name='project'); time.sleep(603)"
+        python = ("setsid", "-f", "/opt/jupyter/bin/python", "-c", kernel)
+        docker("exec", "-d", "-e", "JPY_SESSION_NAME=/code/demo/train.ipynb", notebook, *python)
+        wait_for("a kernel", lambda: "ipykernel" in docker("top", notebook, "-eo", "pid,args"))
+        docker(*look)
+        refused = laptop.rigstack("power", "off")
+        assert refused.returncode == 8, refused.stderr
+        assert "demo: kernel: /code/demo/train.ipynb" in refused.stderr
+        docker("exec", notebook, "sh", "-c", "pkill -f '[s]leep.603'; pkill -f ipykerne[l]")
+        docker(*look)
+        idle = laptop.rigstack("power", "off")
+        assert idle.returncode == 0, idle.stderr
+        assert "is running and idle" in idle.stderr
         assert not plug.on
         assert laptop.rigstack("power", "on").returncode == 0
         assert plug.on

@@ -44,6 +44,7 @@ def test_an_idle_container_has_none() -> None:
         ),
         # A connection that only waits, for an IDE or ssh's ControlPersist.
         (["22 7 9 sshd-session: dev [priv]", "35 22 9 sshd-session: dev"], []),
+        (["22 7 9 sshd-session: dev [priv]", "35 22 9 sshd-session: dev@notty"], []),
         (
             ["30 1 7200 python train.py", "31 30 7200 python train.py"],
             ["job: python train.py (process 30, for 2 h 0 min)"],
@@ -79,6 +80,14 @@ def test_in_a_notebook() -> None:
         "terminal: htop (process 31, for 1 min)",
         "job: tensorboard --logdir runs (process 40, for 1 min)",
     ]
+
+
+def test_who_asks_does_not_count() -> None:
+    lines = ["22 7 9 sshd-session: dev [priv]", "35 22 9 sshd-session: dev@notty", "36 35 9 sh -s", "37 36 0 ps -ww"]
+    others = ["45 22 9 sshd-session: dev@notty", "46 45 9 python train.py"]
+    text = WORKSPACE + "\n".join(lines + others) + "\n--\n"
+    assert [one.what for one in activities(parse_processes(text), asker=36)] == ["python train.py"]
+    assert len(activities(parse_processes(text))) == 2
 
 
 @pytest.mark.parametrize(
