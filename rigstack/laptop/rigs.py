@@ -18,7 +18,7 @@ from rigstack.value import Value
 AT_HOME = """\
 #!/bin/sh
 # at-home PORT KEY ADDRESS: is the rig at this address of the network that we are in? Its host key says so.
-# The answer holds for 20 seconds: a gateway that is only looked at, again and again, stops answering for a while.
+# The answer holds for 20 seconds: editors open many connections in a row, and away from home a look takes a second.
 kept=${0%/*}/.at-home-$3
 now=$(date +%s)
 if read -r until answer 2>/dev/null < "$kept" && [ "$until" -gt "$now" ] && [ "$until" -le $((now + 20)) ]; then

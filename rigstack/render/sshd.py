@@ -7,7 +7,8 @@ from rigstack.config.model import Rig
 # sshd_config(5): for each keyword the first value obtained is used.
 _POST_QUANTUM = "mlkem768x25519-sha256,sntrup761x25519-sha512,sntrup761x25519-sha512@openssh.com"
 # sshj, PyCharm's one SSH library (sshj #1022), has no post-quantum exchange yet (sshj #1017).
-_CLASSIC = "curve25519-sha256"
+# Under both its names: libraries of some age know the second only (RFC 8731).
+_CLASSIC = "curve25519-sha256,curve25519-sha256@libssh.org"
 
 
 def render_gateway_policy(rig: Rig) -> str:

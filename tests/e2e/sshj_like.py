@@ -32,10 +32,7 @@ def connect(host: str, port: int, key: str, known_hosts: str) -> paramiko.Transp
     """A transport whose host key is the pinned one of [host]:port."""
     transport = paramiko.Transport(socket.create_connection((host, port), timeout=10))
     options = transport.get_security_options()
-    # paramiko knows this exchange by its older name only; it is the same one (RFC 8731).
-    known = paramiko.Transport._kex_info
-    known["curve25519-sha256"] = known["curve25519-sha256@libssh.org"]
-    options.kex = tuple(one for one in KEX if one in known)
+    options.kex = tuple(one for one in KEX if one in options.kex)  # paramiko has the older name of curve25519 only
     options.ciphers = CIPHERS
     options.digests = tuple(one for one in MACS if one in options.digests)
     options.key_types = ("ssh-ed25519",)

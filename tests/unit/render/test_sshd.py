@@ -8,8 +8,8 @@ from rigstack.render.sshd import render_gateway_policy
 
 
 def test_curve25519_is_the_last_and_only_where_pycharm_must_get_in() -> None:
-    assert render_gateway_policy(a_rig("")).endswith(",curve25519-sha256\n")
-    assert "curve25519-sha256," not in render_gateway_policy(a_rig(""))
+    assert render_gateway_policy(a_rig("")).endswith(",curve25519-sha256,curve25519-sha256@libssh.org\n")
+    assert "sha256,sntrup" in render_gateway_policy(a_rig(""))
     assert ",curve25519-sha256" not in render_gateway_policy(a_rig("[access]\nclients = 'modern'"))
 
 
