@@ -86,7 +86,7 @@ def fake_plug(kind: str, *, host: str = "127.0.0.1", stuck: bool = False, passwo
 
     server = ThreadingHTTPServer((host, 0), Handler)
     plug.address = f"{host}:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
         yield plug

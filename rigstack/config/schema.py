@@ -243,8 +243,8 @@ def mac(value: Any) -> str:
 
 
 def plug(value: Any) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"|(tasmota|shelly):[A-Za-z0-9.-]+(:\d{1,5})?", value):
-        raise ValueError('"tasmota:ADDRESS" or "shelly:ADDRESS"')
+    if not isinstance(value, str) or not re.fullmatch(r"|(tasmota|shelly|kasa|tapo):[A-Za-z0-9.-]+(:\d{1,5})?", value):
+        raise ValueError('"tasmota:ADDRESS", "shelly:ADDRESS", "kasa:ADDRESS" or "tapo:ADDRESS"')
     return value
 
 

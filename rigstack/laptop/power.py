@@ -1,4 +1,4 @@
-"""The rig's power from afar: a Wake-on-LAN packet, and smart plugs that speak HTTP on the LAN."""
+"""The rig's power from afar: a Wake-on-LAN packet, and smart plugs on the LAN."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from rigstack.plan.remote import Connection
 
 WOL_PORT = 9  # discard: what every tool and router uses
 PATIENCE = 10.0  # seconds for a plug's answer
+TPLINK = ("kasa", "tapo")
 
 
 def magic_packet(mac: str) -> bytes:
@@ -80,7 +81,7 @@ def plug_of(connection: Connection) -> tuple[str, str]:
     if not connection.rig.plug:
         raise ConfigError(
             f"the rig {connection.name} has no smart plug",
-            remedy='on the host: [power] plug = "tasmota:ADDRESS" or "shelly:ADDRESS", rigstack up; '
+            remedy='on the host: [power] plug = "tasmota:ADDRESS" (or shelly, kasa, tapo), rigstack up; '
             f"here: rigstack refresh {connection.name}",
         )
     kind, _, address = connection.rig.plug.partition(":")
@@ -88,7 +89,11 @@ def plug_of(connection: Connection) -> tuple[str, str]:
 
 
 def plug_is_on(kind: str, address: str) -> bool:
-    """Asks the plug. Raises ReachError."""
+    """Asks the plug. Raises ReachError; HostError and ConfigError as rigstack.laptop.kasa says."""
+    if kind in TPLINK:
+        from rigstack.laptop.kasa import tplink_is_on
+
+        return tplink_is_on(kind, address)
     if kind == "tasmota":
         return _tasmota(address, "Power")
     if _generation(address) == 1:
@@ -101,7 +106,11 @@ def switch_plug(kind: str, address: str, *, on: bool) -> None:
 
     Tasmota: docs/Commands, "Power". Shelly: Gen1 /relay/0, Gen2 and later the RPC Switch.Set.
     """
-    if kind == "tasmota":
+    if kind in TPLINK:
+        from rigstack.laptop.kasa import tplink_is_on
+
+        tplink_is_on(kind, address, switch=on)
+    elif kind == "tasmota":
         _tasmota(address, f"Power {'On' if on else 'Off'}")
     elif _generation(address) == 1:
         _ask(address, f"/relay/0?turn={'on' if on else 'off'}")

@@ -35,7 +35,7 @@ class RemoteProject(Value):
 class RemoteRig(Value):
     """The rig as it describes itself. addresses: where it is on its own LAN. mac: for Wake-on-LAN, or "".
 
-    plug: "tasmota:ADDRESS" or "shelly:ADDRESS", or ""."""
+    plug: "KIND:ADDRESS" as [power] plug has it, or ""."""
 
     name: str
     hostname: str

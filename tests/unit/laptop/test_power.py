@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 from test_rigs import a_connection
 
 from rigstack.config import schema
-from rigstack.errors import ConfigError, ReachError
+from rigstack.errors import ConfigError, HostError, ReachError
 from rigstack.host.facts import mac_address
 from rigstack.laptop.power import broadcast_addresses, magic_packet, plug_is_on, plug_of, switch_plug
 from tests.fake_plugs import fake_plug
+from tests.fake_tplink import fake_kasa, fake_tapo
 
 KINDS = {"tasmota": "tasmota", "shelly1": "shelly", "shelly2": "shelly"}
 
@@ -56,6 +58,44 @@ def test_a_tasmota_with_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
         assert plug_is_on("tasmota", plug.address)
 
 
+def test_a_kasa_plug_by_its_own_library() -> None:
+    with fake_kasa() as plug:
+        assert plug_is_on("kasa", plug.address)
+        switch_plug("kasa", plug.address, on=False)
+        assert not plug.on
+        assert not plug_is_on("kasa", plug.address)
+        switch_plug("kasa", plug.address, on=True)
+        assert plug.on
+    with fake_kasa(stuck=True) as plug, pytest.raises(ReachError, match="is still on"):
+        switch_plug("kasa", plug.address, on=False)
+    with pytest.raises(ReachError, match="does not answer as it should"):
+        plug_is_on("kasa", "127.0.0.1:1")
+
+
+def test_a_tapo_plug_asks_for_its_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RIGSTACK_PLUG_USER", raising=False)
+    with fake_tapo("me@example.net", "s3cret") as plug:
+        with pytest.raises(ConfigError, match="RIGSTACK_PLUG_USER is not set"):
+            plug_is_on("tapo", plug.address)
+        monkeypatch.setenv("RIGSTACK_PLUG_USER", "me@example.net")
+        monkeypatch.setenv("RIGSTACK_PLUG_PASSWORD", "wrong")
+        with pytest.raises(ReachError, match="does not take that account") as caught:
+            plug_is_on("tapo", plug.address)
+        assert "wrong" not in str(caught.value.lines())
+        assert not plug.asked
+        monkeypatch.setenv("RIGSTACK_PLUG_PASSWORD", "s3cret")
+        assert plug_is_on("tapo", plug.address)
+        switch_plug("tapo", plug.address, on=False)
+        assert not plug.on
+
+
+def test_without_the_extra_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "kasa", None)
+    with pytest.raises(HostError) as caught:
+        plug_is_on("kasa", "10.0.0.9")
+    assert caught.value.remedy == "pip install 'rigstack[kasa]'"
+
+
 def test_what_is_no_plug() -> None:
     with fake_plug("shelly1") as other, pytest.raises(ReachError, match="does not answer as it should"):
         plug_is_on("tasmota", other.address)
@@ -72,7 +112,7 @@ def test_a_rig_without_a_plug_says_where_to_name_it() -> None:
     assert plug_of(plugged) == ("shelly", "10.0.0.9:8080")
 
 
-@pytest.mark.parametrize("value", ["kasa:10.0.0.1", "tasmota:", "tasmota:10.0.0.1/x", "10.0.0.1", 3])
+@pytest.mark.parametrize("value", ["hue:10.0.0.1", "tasmota:", "tasmota:10.0.0.1/x", "10.0.0.1", 3])
 def test_settings_that_are_no_plug(value: object) -> None:
     with pytest.raises(ValueError, match="tasmota:ADDRESS"):
         schema.plug(value)
