@@ -1,7 +1,7 @@
 """A fake of the DDNS providers' HTTP servers, run as a process of its own in the network namespace of a World.
 
 python -m tests.fake_provider PORT ANSWERS LOG: ANSWERS is a JSON file {"ip": text, "answer": text, "status": int,
-"hang": bool} read anew for each request; each request is a JSON line in LOG. `/ip` tells the public address.
+"hang": bool} read anew for each request; each request is a JSON line in LOG. `/ip` tells "ip", or ("") who asks.
 With "feed" (argv of nsupdate's server and zone) in ANSWERS, an update reaches a real DNS server as well.
 """
 
@@ -25,7 +25,7 @@ class Provider(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length).decode(errors="replace")
         if self.path == "/ip" or "checkip" in self.headers.get("Host", ""):
-            self.reply(200, answers.get("ip", ""))
+            self.reply(200, answers.get("ip") or self.client_address[0])
             return
         with open(sys.argv[3], "a", encoding="utf-8") as log:
             entry = {

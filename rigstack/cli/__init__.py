@@ -33,6 +33,7 @@ HOST_COMMANDS: dict[str, tuple[str, str, str]] = {
     "password": ("rigstack.cli.password", "password", "Set the notebook password."),
     "key": ("rigstack.cli.key", "key", "Say who may log in over SSH: add, list or remove public keys."),
     "ddns": ("rigstack.cli.ddns", "ddns", "The rig's name and its public address: look, update, deregister."),
+    "net": ("rigstack.cli.net", "net", "The way in from the internet: router, ports, public address; open and close."),
     "host": ("rigstack.cli.host", "host", "Set up this machine: engine, compose, buildx, GPU toolkit."),
     "config": ("rigstack.cli.config", "config", "Check rig.toml, or show the reference of every setting."),
     "completion": ("rigstack.cli.completion", "completion", "Print the completion script for your shell."),

@@ -29,8 +29,16 @@ _API = {
 
 # Where the public address is asked, first to last; a provider's own service comes before those of others.
 _CHECKIP = {"no-ip": "http://ip1.dynupdate.no-ip.com/", "dynu": "http://checkip.dynu.com/"}
-_CHECKIP4 = "https://1.1.1.1/cdn-cgi/trace https://api.ipify.org/"
-_CHECKIP6 = "https://[2606:4700:4700::1111]/cdn-cgi/trace https://api6.ipify.org/"
+_CHECKIP4 = ("https://1.1.1.1/cdn-cgi/trace", "https://api.ipify.org/")
+_CHECKIP6 = ("https://[2606:4700:4700::1111]/cdn-cgi/trace", "https://api6.ipify.org/")
+
+
+def address_places(ddns: Ddns | None, family: int) -> tuple[str, ...]:
+    """Where to ask for the public address of that family (4 or 6), first to last; ddns: None without a [ddns] table."""
+    if ddns is not None and ddns.checkip:
+        return (ddns.checkip,)
+    own = _CHECKIP.get(ddns.provider, "") if ddns is not None and family == 4 else ""
+    return (*filter(None, (own,)), *(_CHECKIP4 if family == 4 else _CHECKIP6))
 
 
 def render_ddns_files(ddns: Ddns, password: Secret, *, ca_bundle: bool) -> dict[str, tuple[str, bool]]:
@@ -66,8 +74,8 @@ def render_settings(ddns: Ddns) -> str:
         "zone": ddns.zone,
         "ttl": ddns.ttl,
         "ipv6": "yes" if takes_ipv6(ddns) else "no",
-        "checkip4": ddns.checkip or " ".join(filter(None, (_CHECKIP.get(ddns.provider, ""), _CHECKIP4))),
-        "checkip6": ddns.checkip or _CHECKIP6,
+        "checkip4": " ".join(address_places(ddns, 4)),
+        "checkip6": " ".join(address_places(ddns, 6)),
         "nameserver": nameserver,
         "api": f"{'https' if ddns.tls else 'http'}://{_API.get(ddns.provider, ddns.server)}",
         "interval": ddns.interval,

@@ -1,0 +1,63 @@
+"""What is to be opened, and what the addresses of router, world and next hop prove: one table."""
+
+from __future__ import annotations
+
+import pytest
+from builders import a_rig
+
+from rigstack.plan.net import Lan, Port, judge_wan, wanted_ports, wants_pinholes
+
+HOME = Lan(interface="eth0", address="192.168.1.10", prefix=24, gateway="192.168.1.1", address6="2001:db8::10")
+
+
+def ports_of(text: str) -> list[str]:
+    return [f"{one}->{one.inside} {one.what}" for one in wanted_ports(a_rig(text))]
+
+
+def test_what_is_opened_follows_rig_toml() -> None:
+    assert ports_of("[rig]\n") == ["443/tcp->443 edge", "443/udp->443 edge, HTTP/3", "22222/tcp->22222 gateway"]
+    public = '[rig]\nhostname = "rig.example.net"\n[access]\nhttps_port = 8443\nhttp_port = 8080\nssh_port = 2200\n'
+    assert ports_of(public + "[projects.demo]\nssh_port = 2201\n[projects.other]\n") == [
+        "8443/tcp->8443 edge",
+        "80/tcp->8080 certificates",
+        "2200/tcp->2200 gateway",
+        "2201/tcp->2201 workspace of demo",
+    ]
+
+
+def test_holes_are_wanted_where_the_rig_answers_on_ipv6() -> None:
+    assert wants_pinholes(a_rig(), HOME)
+    assert not wants_pinholes(a_rig(), HOME.replace(address6=""))
+    assert not wants_pinholes(a_rig('[access]\nbind = "192.168.1.10"\n'), HOME)
+
+
+# lan, router, outside, beyond -> kind, words
+WANS = {
+    "as it should be": (HOME, "203.0.113.9", "203.0.113.9", "", "open", "and so does the world"),
+    "nobody outside answers": (HOME, "203.0.113.9", "", "", "open", "the router says 203.0.113.9"),
+    "shared": (HOME, "100.64.3.2", "203.0.113.9", "", "cgnat", "carrier-grade NAT"),
+    "the last of the shared": (HOME, "100.127.255.254", "", "", "cgnat", "carrier-grade NAT"),
+    "past the shared": (HOME, "100.128.0.1", "100.128.0.1", "", "open", "so does the world"),
+    "another router": (HOME, "192.168.178.20", "203.0.113.9", "", "double nat", "another router behind it"),
+    "another translation": (HOME, "203.0.113.9", "198.51.100.4", "", "translated", "something between"),
+    "no address, shared beyond": (HOME, "", "203.0.113.9", "100.64.3.1", "cgnat", "100.64.3.1"),
+    "no address, private beyond": (HOME, "", "203.0.113.9", "10.0.0.1", "double nat", "10.0.0.1"),
+    "no protocol, private beyond": (HOME, None, "203.0.113.9", "10.0.0.1", "unknown", "compare the address"),
+    "no protocol": (HOME, None, "203.0.113.9", "203.0.113.1", "unknown", "the world sees 203.0.113.9"),
+    "no router": (HOME.replace(address="203.0.113.9"), None, "203.0.113.9", "", "direct", "nothing to map"),
+}
+
+
+@pytest.mark.parametrize("name", WANS)
+def test_what_addresses_prove(name: str) -> None:
+    lan, router, outside, beyond, kind, words = WANS[name]
+    wan = judge_wan(lan, router, outside, beyond)
+    assert (wan.kind, words in wan.words) == (kind, True), wan
+    assert bool(wan.ways) == wan.closed == (kind in ("cgnat", "double nat", "translated"))
+    if wan.closed:
+        assert any("2001:db8::10" in way for way in wan.ways)
+        assert any("VPN" in way for way in wan.ways) and any("relay" in way for way in wan.ways)
+
+
+def test_a_port_says_its_number_and_transport() -> None:
+    assert str(Port(outside=80, inside=8080, transport="tcp", what="")) == "80/tcp"
