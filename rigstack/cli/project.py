@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -125,29 +126,46 @@ def info(context: click.Context, name: str, as_json: bool) -> None:
 def remove(context: click.Context, name: str, delete_files: bool, confirm: str | None) -> None:
     """Forget NAME: take it out of rig.toml. Its files stay, unless --delete-files."""
     from rigstack.config.edit import without_project
-    from rigstack.host.new_project import delete_files as delete
+    from rigstack.config.lock import load_lock
+    from rigstack.host.lock import rig_lock
+    from rigstack.host.lock_file import write_lock
 
     place, rig = rig_of(context)
     known_projects(rig, (name,))
     if delete_files:
-        _ensure_typed(place, name, confirm)
-    _edit(place, lambda source: without_project(source, name))
-    if not delete_files:
+        _ensure_typed(place, rig, name, confirm)
+    # rig.toml last: where something before it fails, the project is still there to be removed.
+    with rig_lock(place.path, "project remove", on_wait=console.note):
+        if delete_files:
+            _delete(place, rig, name)
+        lock = load_lock(place.path)
+        if name in dict(lock.pins):
+            write_lock(place.path, lock.with_pin(name, ""))
+        _rewrite(place, lambda source: without_project(source, name))
+    if delete_files:
+        console.note(f"next: rigstack up; {place.data / name} stays, if there is one")
+    else:
         console.result(f"{name} is no longer in rig.toml; its files are where they were, in {place.code / name}")
         console.note("next: `rigstack up` takes its containers away")
-        return
-    from rigstack.engine.containers import remove_containers
+
+
+def _delete(place: RigDir, rig: Rig, name: str) -> None:
+    from rigstack.engine.containers import remove_containers, remove_networks
+    from rigstack.host.new_project import delete_files
+    from rigstack.plan.desired import compose_networks, compose_project
 
     remove_containers(rig.name, (f"{name}-workspace", f"{name}-notebook"), console.note)
-    for folder in delete(place, name):
+    remove_networks(compose_project(rig), compose_networks(rig.without((name,))))
+    for folder in delete_files(place, name):
         console.result(f"deleted {folder}")
-    console.note(f"next: rigstack up; {place.data / name} stays, if there is one")
 
 
-def _ensure_typed(place: RigDir, name: str, confirm: str | None) -> None:
+def _ensure_typed(place: RigDir, rig: Rig, name: str, confirm: str | None) -> None:
     import sys
 
     if confirm is None and sys.stdin.isatty():
+        for one in _running(rig, name):
+            console.note(f"This ends {one}")
         console.note(f"This deletes {place.code / name} and {place.homes / name}, for ever.")
         confirm = click.prompt("Type the project's name to go on", err=True)
     if confirm != name:
@@ -156,17 +174,33 @@ def _ensure_typed(place: RigDir, name: str, confirm: str | None) -> None:
         )
 
 
-def _edit(place: RigDir, change: Any) -> None:
-    """Changes rig.toml by `change` under the rig's lock; nothing is written that would not be a rig."""
-    from rigstack.config.load import parse_rig
-    from rigstack.host.files import write_file
+def _running(rig: Rig, name: str) -> list[str]:
+    """What runs in the project's containers that somebody would miss."""
+    from rigstack.engine.activity import observe_activity
+    from rigstack.engine.observe import observe_containers
+
+    there = [one for one in observe_containers(rig.name, rig.dir).values() if one.project == name]
+    found = observe_activity(one for one in there if one.state == "running")
+    return [str(one) for each in found.values() for one in each]
+
+
+def _edit(place: RigDir, change: Callable[[str], str]) -> None:
+    """Changes rig.toml by `change` under the rig's lock."""
     from rigstack.host.lock import rig_lock
 
     with rig_lock(place.path, "project", on_wait=console.note):
-        text = change(place.toml.read_text(encoding="utf-8"))
-        parse_rig(text, rig_dir=place.path, file=str(place.toml))
-        there = place.toml.stat()
-        write_file(place.toml, text, mode=there.st_mode & 0o777, owner=(there.st_uid, there.st_gid))
+        _rewrite(place, change)
+
+
+def _rewrite(place: RigDir, change: Callable[[str], str]) -> None:
+    """Changes rig.toml by `change`; nothing is written that would not be a rig."""
+    from rigstack.config.load import parse_rig
+    from rigstack.host.files import write_file
+
+    text = change(place.toml.read_text(encoding="utf-8"))
+    parse_rig(text, rig_dir=place.path, file=str(place.toml))
+    there = place.toml.stat()
+    write_file(place.toml, text, mode=there.st_mode & 0o777, owner=(there.st_uid, there.st_gid))
 
 
 def _states(rig: Rig) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from rigstack.value import Value
 
 
@@ -103,6 +105,10 @@ class Rig(Value):
     def project(self, name: str) -> Project | None:
         """The project of that name, or None."""
         return next((project for project in self.projects if project.name == name), None)
+
+    def without(self, names: Container[str]) -> Rig:
+        """The rig without these projects."""
+        return self.replace(projects=tuple(project for project in self.projects if project.name not in names))
 
 
 class Lock(Value):

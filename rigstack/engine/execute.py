@@ -17,7 +17,7 @@ from rigstack.engine.check import check_images
 from rigstack.host.files import ensure_folder, write_file
 from rigstack.host.password import new_password, set_password
 from rigstack.host.ssh_keys import ensure_host_key
-from rigstack.plan.desired import Desired
+from rigstack.plan.desired import Desired, compose_networks
 from rigstack.plan.host import Host
 from rigstack.plan.observed import Observed
 from rigstack.plan.steps import (
@@ -146,9 +146,7 @@ class Execution:
                 )
             case RemoveServices(services=services):
                 containers.remove_containers(self.rig.name, services, self.reporter.tell)
-                project = self.desired.compose_project
-                kept = {f"{project}_p-{one.name}" for one in self.rig.projects} | {f"{project}_front"}
-                containers.remove_networks(project, kept)
+                containers.remove_networks(self.desired.compose_project, compose_networks(self.rig))
                 there = self.observed.containers
                 self.observed = self.observed.replace(
                     containers={name: one for name, one in there.items() if name not in services}

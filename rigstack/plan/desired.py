@@ -109,6 +109,12 @@ def compose_project(rig: Rig) -> str:
     return f"rigstack-{rig.name}"
 
 
+def compose_networks(rig: Rig) -> frozenset[str]:
+    """The full names of the rig's networks."""
+    names = ("front", *(f"p-{project.name}" for project in rig.projects))
+    return frozenset(f"{compose_project(rig)}_{name}" for name in names)
+
+
 def desire(rig: Rig, host: Host, gpus: Mapping[str, tuple[str, ...]] | None = None) -> Desired:
     """What the rig described by `rig` should be on a machine with the facts in `host`. Pure.
 

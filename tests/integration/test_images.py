@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 
-from tests.live_rig import LiveRig, docker
+from tests.jupyter import Jupyter
+from tests.live_rig import LiveRig
 
 PRINT_SIX = "python -c 'import six; print(six.__version__)'"
 
 
 def test_what_is_installed_by_hand_is_seen_written_down_and_kept(rig: LiveRig) -> None:
-    assert rig.ssh("demo", "pip install -q six==1.16.0 && uv pip install -q toolz==1.0.0").returncode == 0
-    notebook = rig.containers()["demo-notebook"]
-    assert (
-        docker("exec", notebook, "/home/dev/.env/bin/python", "-c", "import six, toolz; print(six.__version__)")
-        == "1.16.0"
-    )
+    jupyter = Jupyter(rig, "demo")
+    kernel = jupyter.start()
+    jupyter.cell(kernel, "%pip install -q six==1.16.0")
+    assert jupyter.cell(kernel, "import six; print(six.__version__)") == "1.16.0\n"
+    assert rig.ssh("demo", PRINT_SIX).stdout == "1.16.0\n"
+    assert rig.ssh("demo", "uv pip install -q toolz==1.0.0").returncode == 0
+    assert jupyter.cell(kernel, "import toolz; print(toolz.__version__)") == "1.0.0\n"
+    jupyter.stop(kernel)
     assert rig.run("project", "diff", "demo").stdout.splitlines() == ["+ six==1.16.0", "+ toolz==1.0.0"]
     rig.run("project", "freeze", "demo")
     text = (rig.code() / "requirements.txt").read_text()
@@ -25,6 +28,24 @@ def test_what_is_installed_by_hand_is_seen_written_down_and_kept(rig: LiveRig) -
     assert why.startswith("demo would be rebuilt: requirements.txt: +six==1.16.0 +toolz==1.0.0")
     rig.up()
     assert rig.ssh("demo", PRINT_SIX).stdout.strip() == "1.16.0"
+    assert Jupyter(rig, "demo").run("import six, toolz; print(six.__file__)").startswith("/home/dev/.env/")
+
+
+def test_a_further_environment_is_a_kernel_by_one_command(rig: LiveRig) -> None:
+    refused = rig.run("project", "kernel", "demo")
+    assert refused.returncode == 2
+    command = refused.stderr.partition("in the workspace: ")[2].strip()  # what it says to do is enough
+    done = rig.ssh("demo", f"cd /code/demo && {command}; uv pip install -q --python .venv six==1.17.0")
+    assert done.returncode == 0, done.stderr
+    jupyter = Jupyter(rig, "demo")
+    assert jupyter.kernels() == {"project": "demo"}
+    assert rig.run("project", "kernel", "demo", "--title", "newer six").returncode == 0
+    assert jupyter.kernels() == {"project": "demo", "venv-venv": "newer six"}
+    ask = "import six, sys; print(six.__version__, sys.prefix)"
+    assert jupyter.run(ask, "venv-venv") == "1.17.0 /code/demo/.venv\n"
+    assert jupyter.run(ask) == "1.16.0 /home/dev/.env\n"
+    assert rig.run("project", "kernel", "demo", "--remove").returncode == 0
+    assert jupyter.kernels() == {"project": "demo"}
 
 
 def test_packages_of_the_image_are_listed(rig: LiveRig) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.live_rig import LiveRig, docker, wait_for
+from tests.terminal import Terminal
 
 
 def change(rig: LiveRig, line: str) -> None:
@@ -51,7 +52,7 @@ def test_an_image_that_does_not_work_replaces_nothing(rig: LiveRig) -> None:
 def test_a_session_is_named_and_left_alone(rig: LiveRig) -> None:
     before = rig.containers()
     change(rig, "six==1.17.0")
-    with ssh_session(rig, "sleep 600"):
+    with ssh_session(rig, "sleep 600") as session:
         rig.append("[projects.other]")
         refused = rig.run("up")
         assert refused.returncode == 8, refused.stderr
@@ -60,13 +61,21 @@ def test_a_session_is_named_and_left_alone(rig: LiveRig) -> None:
         after = rig.containers()
         assert {name: after[name] for name in before} == before
         assert "other-workspace" in after  # everything else is done
-        again = rig.run("up")
-        assert again.returncode == 8
+        assert rig.run("up").returncode == 8
+        with Terminal(rig, "up") as asked:
+            asked.shows("ssh session: sleep 600")
+            asked.shows("End them and go on with demo? [y/N]: ")
+            asked.type("")
+            assert asked.ends() == 8
         assert rig.containers() == after
-        done = rig.up("--yes")
-        assert "nothing to do" not in done.stdout
+        assert session.poll() is None
+        with Terminal(rig, "up") as asked:
+            asked.shows("End them and go on with demo? [y/N]: ")
+            asked.type("y")
+            assert asked.ends() == 0
+        assert "image changed: requirements.txt: +six==1.17.0" in asked.screen
+        assert session.wait(timeout=30) != 0
     assert rig.containers()["demo-workspace"] != before["demo-workspace"]
-    assert "image changed: requirements.txt: +six==1.17.0" in done.stderr
 
 
 def test_wait_goes_on_when_a_job_has_ended(rig: LiveRig) -> None:
@@ -100,6 +109,28 @@ def test_a_kernel_is_named_by_its_notebook(rig: LiveRig) -> None:
     assert refused.returncode == 8, refused.stderr
     assert "kernel: /code/demo/train.ipynb" in refused.stderr
     rig.up("-y")
+
+
+def test_a_project_s_files_are_deleted_when_its_name_was_typed(rig: LiveRig) -> None:
+    code, home = rig.code("other"), rig.path / "homes/other"
+    (code / "train.py").write_text("print()\n")
+    before = rig.containers()
+    docker("exec", "-d", before["other-workspace"], "setsid", "-f", "sleep", "600")
+    for typed, status in (("othr", 8), ("other", 0)):
+        assert (code / "train.py").exists() and "other-workspace" in rig.containers()
+        with Terminal(rig, "project", "remove", "other", "--delete-files") as asked:
+            asked.shows("This ends job: sleep 600")
+            asked.shows(f"This deletes {code} and {home}, for ever.")
+            asked.shows("Type the project's name to go on: ")
+            asked.type(typed)
+            assert asked.ends() == status, asked.screen
+    assert not code.exists() and not home.exists()
+    assert "projects.other" not in rig.toml
+    left = {name: one for name, one in before.items() if not name.startswith("other-")}
+    assert rig.containers() == left
+    assert rig.up("--yes").returncode == 0
+    assert rig.containers() == left
+    assert [name for name in rig.networks() if "other" in name] == []
 
 
 @contextmanager
