@@ -98,9 +98,9 @@ CONDA: Files = {
     "environment.yml": """name: x
 channels: [conda-forge]
 dependencies:
-  - python
+  - python>=3.11
   - conda-forge::toolz=1.0
-  - cudatoolkit
+  - "cudatoolkit[version='>=11']"
   - pip:
     - six==1.16.0
     - -r more.txt

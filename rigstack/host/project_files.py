@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rigstack.config.devcontainer import Devcontainer, load_devcontainer
 from rigstack.errors import ConfigError
 from rigstack.plan.host import Copy, OwnDockerfile, ProjectInputs
+
+if TYPE_CHECKING:
+    from rigstack.host.project import conda
 
 # file in the repository -> name in the build context; each is optional.
 CONVENTIONS = {"apt.txt": "apt.txt", "postBuild": "postBuild"}
@@ -70,15 +74,24 @@ def _from_files(folder: Path) -> ProjectInputs:
         locked = frozenset({"."})
     python = ""
     wanted = requirements.Requirements()
-    environment = _read(folder / "environment.yml") or _read(folder / "environment.yaml")
+    environment_file = folder / "environment.yml"
+    if not environment_file.is_file():
+        environment_file = folder / "environment.yaml"
+    environment = _read(environment_file)
     if _read(folder / "requirements.txt") is not None:
         wanted = requirements.read_requirements(folder / "requirements.txt")
     if environment is not None and (wanted != requirements.Requirements() or has_project):
-        notes += ("environment.yml is not used: requirements.txt or pyproject.toml says what the project needs",)
+        notes += (
+            f"{environment_file.name} is not used: requirements.txt or pyproject.toml says what the project needs",
+        )
     elif environment is not None:
-        staged["environment.yml"] = environment
-        python = _conda_python(environment)
-        wanted = requirements.parse_requirements(folder / "environment.yml", _conda_includes(environment))
+        from rigstack.host.project import conda
+
+        found = conda.parse_environment(environment_file, environment)
+        staged["environment.txt"] = _staged_environment(found)
+        python = found.python
+        notes += found.notes
+        wanted = requirements.parse_requirements(environment_file, _lines_to_files(environment, found))
     for name, text in (("requirements.txt", wanted.text), ("constraints.txt", wanted.constraints)):
         if text:
             staged[name] = text
@@ -102,22 +115,28 @@ def _wheel(path: Path) -> Copy:
     return Copy(name=f"wheels/{path.name}", source=str(path), digest=digest(path.read_bytes()))
 
 
-def _conda_python(environment: str) -> str:
-    """The Python version that an environment.yml asks for, "3.12", or "" when it leaves it open."""
-    found = re.search(r"^\s*-\s*[\"']?python\s*={1,2}\s*(\d+\.\d+)", environment, re.M)
-    return found.group(1) if found else ""
+_LEADS_TO_FILES = re.compile(r"\s*(-[recf]|--(requirement|editable|constraint|find-links)\b|\.|(\S+\s*@\s*)?file:)")
 
 
-def _conda_includes(environment: str) -> list[str]:
-    """Lines of the pip part that name other files of the project; the image's own script reads all others."""
-    lines = [""] * len(environment.splitlines())
-    for number, line in enumerate(environment.splitlines()):
-        found = re.match(
-            r"\s*-\s*[\"']?(-[rec]\s*[^\"'#]+|--(?:requirement|editable|constraint)[ =][^\"'#]+|\.[^\"'#]*)", line
-        )
-        if found:
-            lines[number] = found.group(1).rstrip()
-    return lines if any(lines) else []
+def _staged_environment(found: conda.CondaEnvironment) -> str:
+    """What images/base/lib/install-environment reads: a line for each, with what it is in front."""
+    pip = (line for line in found.pip if not _LEADS_TO_FILES.match(line))
+    lines = (
+        *(f"conda {name} {requirement}" for name, requirement in found.wheels),
+        *(f"debian {name} {package}" for name, package in found.debian),
+        *(f"pip {line}" for line in pip),
+    )
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _lines_to_files(text: str, found: conda.CondaEnvironment) -> list[str]:
+    """Lines of the pip part that name other files of the project, each where it stands in the file."""
+    lines = text.splitlines()
+    placed = [""] * len(lines)
+    for wanted in filter(_LEADS_TO_FILES.match, found.pip):
+        number = next((number for number, line in enumerate(lines) if wanted in line and not placed[number]), 0)
+        placed[number] = wanted
+    return placed if any(placed) else []
 
 
 def _from_devcontainer(folder: Path, given: Devcontainer) -> ProjectInputs:

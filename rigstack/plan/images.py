@@ -17,7 +17,7 @@ ALWAYS_STAGED = (
     "apt.txt",
     "requirements.txt",
     "constraints.txt",
-    "environment.yml",
+    "environment.txt",
     "postBuild",
     "postCreate",
     "links",
@@ -28,6 +28,8 @@ ALWAYS_STAGED = (
 # Files whose lines are kept with the image, so that a rebuild can be explained by them.
 _KEPT_LINES = 400
 _KEPT_FILES = ("requirements.txt", "constraints.txt", "apt.txt", "environment.yml", "postBuild", "Dockerfile")
+# A staged file that is called otherwise where it comes from.
+_CALLED = {"environment.txt": "environment.yml"}
 
 
 class Image(Value):
@@ -66,7 +68,7 @@ class Image(Value):
         """The lines of the short files that went in, by file; no comments, and no credentials of a URL."""
         kept = {}
         for file, text in (*self.staged, ("Dockerfile", self.dockerfile_text)):
-            name = file.removeprefix("pyproject/")
+            name = _CALLED.get(file, file.removeprefix("pyproject/"))
             lines = _lock_lines(text) if name == "uv.lock" else _lines(text)
             if lines and len(lines) <= _KEPT_LINES and name in (*_KEPT_FILES, "pyproject.toml", "uv.lock"):
                 kept[name] = lines
@@ -212,7 +214,9 @@ def _project_image(rig: Rig, project: Project, host: Host, parent: Image) -> Ima
     own = host.image_sources["project"]
     inputs = (
         *sorted((f"images/project/{file}", sum_) for file, sum_ in own.items()),
-        *sorted((file.removeprefix("local/"), digest(text)) for file, text in staged.items() if text),
+        *sorted(
+            (_CALLED.get(file, file.removeprefix("local/")), digest(text)) for file, text in staged.items() if text
+        ),
         *sorted((copy.name, copy.digest) for copy in given.copies),
         *(parent.inputs if theirs else (("base image", parent.tag),)),
         *settings,

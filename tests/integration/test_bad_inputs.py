@@ -71,6 +71,11 @@ CASES: dict[str, tuple[Make, int, tuple[str, ...]]] = {
             "ffmpeg into apt.txt",
         ),
     ),
+    "an environment.yml that is no YAML": (
+        says("environment.yml", "dependencies:\n\t- six\n"),
+        2,
+        ("environment.yml is not valid YAML in line 2: found character",),
+    ),
     "a Python that cannot be had": (
         says("pyproject.toml", '[tool.rigstack]\npython = "3.2"\n'),
         7,

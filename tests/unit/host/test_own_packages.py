@@ -112,8 +112,13 @@ def test_environment_yml_counts_where_nothing_else_says_what_is_needed(tmp_path:
     (tmp_path / "more.txt").write_text("toolz\n")
     inputs = read_project_inputs(tmp_path)
     assert inputs.python == "3.12"
-    assert [name for name, _ in inputs.files] == ["environment.yml", "requirements.txt"]
-    assert dict(inputs.files)["requirements.txt"].split() == ["toolz"]
+    assert dict(inputs.files) == {
+        "environment.txt": "conda numpy numpy\npip six\n",
+        "requirements.txt": "".join(f"{line}\n" for line in ("", "", "", "", "toolz", "")),
+    }
+    (tmp_path / "environment.yml").write_text("dependencies:\n  - pip:\n    - -e ./none\n")
+    with pytest.raises(ConfigError, match=r"environment\.yml:3: -e \./none: there is no such folder"):
+        read_project_inputs(tmp_path)
     (tmp_path / "requirements.txt").write_text("six\n")
     inputs = read_project_inputs(tmp_path)
     assert (inputs.python, [name for name, _ in inputs.files]) == ("", ["requirements.txt"])
