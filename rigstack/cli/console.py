@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TextIO
 
 from rigstack.errors import RigstackError
@@ -47,6 +48,18 @@ def result_json(document: Mapping[str, object]) -> None:
 def note(text: str) -> None:
     """Progress and remarks."""
     print(text, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def line_of_progress() -> Iterator[Callable[[str], None] | None]:
+    """What shows words on one line of a terminal, each in the place of the last; None where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    try:
+        yield lambda words: print(f"\r\x1b[K{words}", end="", file=sys.stderr, flush=True)
+    finally:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def warn(text: str) -> None:

@@ -23,7 +23,7 @@ from rigstack.laptop.sync import Sync, keep_equal, sync_once
 @click.option("--delete", is_flag=True, help="What is deleted here is deleted there too. Off: nothing is ever deleted.")
 @click.option("--limit", default=100, show_default=True, help="With --delete: more deletions at once are refused.")
 @click.option("--overwrite", is_flag=True, help="Also replace files that are newer on the rig.")
-@click.option("--two-way", is_flag=True, help="Both directions, by unison; conflicts are kept as files; no deletions.")
+@click.option("--two-way", is_flag=True, help="Both directions, by unison; conflicts are kept as files.")
 @click.option("--status", "show", is_flag=True, help="Show the syncs that run, and what they did last.")
 @click.option("--stop", is_flag=True, help="Stop PROJECT's sync, or all of them.")
 @click.option("--log", is_flag=True, help="Print what PROJECT's sync did.")
@@ -71,8 +71,17 @@ def sync(
         return
     place = Path(folder or ".").absolute()
     job = Sync(target=target, folder=place, delete=delete, limit=limit, overwrite=overwrite)
+    if two_way and overwrite:
+        raise ConfigError(
+            "--two-way does not go with --overwrite",
+            cause="no side is the right one: the newer file is taken, the other is kept beside it",
+            remedy="leave it out",
+        )
     if foreground:
-        keep_equal(home, job, lambda words: console.note(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {words}"))
+        keep = keep_equal
+        if two_way:
+            from rigstack.laptop.two_way import keep_both_equal as keep
+        keep(home, job, lambda words: console.note(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {words}"))
         return
     if running and not once:
         raise ConfigError(
@@ -80,39 +89,44 @@ def sync(
             remedy=f"rigstack sync --stop {project}",
         )
     if two_way:
-        _two_way(home, target, place, once=once, refused=delete or overwrite)
+        _both_ways(home, job, as_json=as_json)
+    else:
+        _one_way(home, job, as_json=as_json)
+    if once:
         return
-    done = sync_once(home, job)
+    options = [*(["--delete"] if delete else []), *(["--overwrite"] if overwrite else []), f"--limit={limit}"]
+    options += ["--two-way"] if two_way else []
+    words = (sys.executable, "-m", "rigstack", "sync", target.alias, str(place), "--foreground", *options)
+    _watch(home, target, place, words)
+
+
+def _one_way(home: LaptopHome, job: Sync, *, as_json: bool) -> None:
+    with console.line_of_progress() as progress:
+        done = sync_once(home, job, progress=progress)
     if as_json:
         console.result_json(
             {"sent": list(done.sent), "deleted": list(done.deleted), "git": done.commits, "seconds": done.seconds}
         )
     else:
-        console.result(f"{target.alias}: {done}")
-    if once:
+        console.result(f"{job.target.alias}: {done}")
+
+
+def _both_ways(home: LaptopHome, job: Sync, *, as_json: bool) -> None:
+    from rigstack.laptop.two_way import check_unison, sync_both_ways
+
+    if not job.folder.is_dir():
+        raise ConfigError(f"there is no folder {job.folder}", remedy="name the local checkout")
+    check_unison(home, job.target)
+    done = sync_both_ways(home, job)
+    if as_json:
+        console.result_json({"done": list(done.lines), "held": list(done.held)})
         return
-    options = [*(["--delete"] if delete else []), *(["--overwrite"] if overwrite else []), f"--limit={limit}"]
-    words = (sys.executable, "-m", "rigstack", "sync", target.alias, str(place), "--foreground", *options)
-    _watch(home, target, place, words)
-
-
-def _two_way(home: LaptopHome, target: Target, place: Path, *, once: bool, refused: bool) -> None:
-    from rigstack.laptop.sync_git import ignored_paths
-    from rigstack.laptop.two_way import sync_both_ways, unison_argv
-
-    if refused:
-        raise ConfigError(
-            "--two-way takes neither --delete nor --overwrite",
-            cause="no side is the right one: the newer file is taken, the other is kept beside it",
-            remedy="leave them out",
-        )
-    if not place.is_dir():
-        raise ConfigError(f"there is no folder {place}", remedy="name the local checkout")
-    for line in sync_both_ways(home, target, place):
+    for line in done.lines:
         console.note(line)
-    console.result(f"{target.alias}: both sides are equal")
-    if not once:
-        _watch(home, target, place, unison_argv(home, target, place, ignored_paths(place), watch=True))
+    for path in done.held:
+        console.warn(f"{path} was deleted on one side and stays on the other; --delete takes it away there too")
+    if not done.held:
+        console.result(f"{job.target.alias}: both sides are equal")
 
 
 def _watch(home: LaptopHome, target: Target, place: Path, words: tuple[str, ...]) -> None:

@@ -5,24 +5,28 @@
 
 from __future__ import annotations
 
-import os
+import re
 import shutil
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from rigstack import process
 from rigstack.errors import ConfigError, ConsentError, HostError, ReachError
 from rigstack.laptop.home import LaptopHome
 from rigstack.laptop.rigs import Target
-from rigstack.laptop.sync_git import carry_commits, head_of, ignored_paths
+from rigstack.laptop.sync_git import carry_commits, ignored_paths
+from rigstack.laptop.watch import Watch
 from rigstack.render.pycharm import EXCLUDED
 from rigstack.value import Value
 
 LOST = (12, 30, 35, 255)  # rsync(1), EXIT VALUES: protocol stream, timeouts, and ssh's own
+PROGRESS = re.compile(r"\s*([\d,.]+)\s+(\d+%)\s+(\S+/s)")
 PARTIAL = ".rigstack-partial"
-SETTLE = 0.3  # seconds between two looks at the folder, at least
+Outcome = TypeVar("Outcome")
 
 
 class Sync(Value):
@@ -89,31 +93,43 @@ def check(sync: Sync) -> None:
         )
     if shutil.which("rsync") is None:
         raise HostError("rsync is not installed", remedy="apt-get install rsync, or on macOS: brew install rsync")
+    if sys.platform == "darwin" and not process.run(("rsync", "--version")).stdout.startswith("rsync  version 3"):
+        raise HostError("the rsync of macOS is too old or another program (openrsync)", remedy="brew install rsync")
 
 
-def sync_once(home: LaptopHome, sync: Sync) -> Synced:
-    """One round. Raises ReachError when the rig is not there, ConsentError for more deletions than the limit."""
+def sync_once(
+    home: LaptopHome,
+    sync: Sync,
+    ignored: tuple[str, ...] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Synced:
+    """One round. ignored: as ignored_paths() tells, when it is known already. progress: gets words as files go.
+
+    Raises ReachError when the rig is not there, ConsentError for more deletions than the limit.
+    """
     began = time.monotonic()
     check(sync)
     with tempfile.NamedTemporaryFile("w", prefix="rigstack-ignored-") as file:
-        file.writelines(f"/{_literal(path)}\n" for path in ignored_paths(sync.folder))
+        file.writelines(f"/{_literal(path)}\n" for path in (ignored_paths(sync.folder) if ignored is None else ignored))
         file.flush()
-        ignored = Path(file.name)
+        not_these = Path(file.name)
         if sync.delete:
-            _, gone = _run(rsync_argv(home, sync.replace(limit=10**6), ignored, dry_run=True), sync)
+            _, gone = _run(rsync_argv(home, sync.replace(limit=10**6), not_these, dry_run=True), sync)
             if len(gone) > sync.limit:
                 raise ConsentError(
                     f"{len(gone)} files would be deleted on the rig, more than the limit of {sync.limit}; none was",
                     details=gone[:5],
                     remedy=f"when that is right: rigstack sync --delete --limit {len(gone)}",
                 )
-        sent, deleted = _run(rsync_argv(home, sync, ignored), sync)
+        sent, deleted = _run(rsync_argv(home, sync, not_these), sync, progress)
     commits = carry_commits(sync.folder, sync.target, sync_ssh_argv(home, sync.target))
     return Synced(sent=sent, deleted=deleted, commits=commits, seconds=time.monotonic() - began)
 
 
-def _run(argv: tuple[str, ...], sync: Sync) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    done = process.run(argv)
+def _run(
+    argv: tuple[str, ...], sync: Sync, progress: Callable[[str], None] | None = None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    done = process.run(argv) if progress is None else _followed(argv, progress)
     if done.status in LOST:
         raise ReachError(
             f"{sync.target.project.name} cannot be reached",
@@ -127,40 +143,23 @@ def _run(argv: tuple[str, ...], sync: Sync) -> tuple[tuple[str, ...], tuple[str,
     return sent, tuple(name for word, name in lines if word == "del.")
 
 
+def _followed(argv: tuple[str, ...], progress: Callable[[str], None]) -> process.Completed:
+    """Runs rsync and tells how far it is, in its own numbers (rsync(1), --info=progress2)."""
+    lines: list[str] = []
+
+    def hear(line: str) -> None:
+        if told := PROGRESS.match(line):
+            progress(f"{told[2]} at {told[3]}, {told[1]} B")
+        elif line.strip():
+            lines.append(line)
+
+    status = process.stream((*argv[:1], "--info=progress2", "--no-inc-recursive", *argv[1:]), hear)
+    return process.Completed(argv=argv, status=status, stdout="\n".join(lines), stderr="")
+
+
 def _literal(path: str) -> str:
     """A path as an rsync pattern that means exactly it."""
     return "".join(f"\\{one}" if one in "*?[\\" else one for one in path) if set(path) & set("*?[") else path
-
-
-def look(folder: Path) -> int:
-    """A number that changes when a file below changes; what is never copied is not looked at."""
-    total = hash(head_of(folder))
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [one for one in folders if one not in EXCLUDED]
-        for name in names:
-            try:
-                stat = os.lstat(f"{parent}/{name}")
-            except OSError:
-                continue
-            total ^= hash((parent, name, stat.st_mtime_ns, stat.st_size, stat.st_mode))
-        total ^= hash((parent, tuple(sorted(folders))))
-    return total
-
-
-def changes(folder: Path) -> Iterator[None]:
-    """Yields at once, and then each time something below the folder has changed; waits in between.
-
-    Looking costs less than a twentieth of the time, however large the folder.
-    """
-    before = None
-    while True:
-        began = time.monotonic()
-        now = look(folder)
-        cost = time.monotonic() - began
-        if now != before:
-            before = now
-            yield
-        time.sleep(max(SETTLE, 20 * cost))
 
 
 def keep_equal(home: LaptopHome, sync: Sync, tell: Callable[[str], None]) -> None:
@@ -168,15 +167,22 @@ def keep_equal(home: LaptopHome, sync: Sync, tell: Callable[[str], None]) -> Non
 
     Raises ConsentError, ConfigError or HostError, for which no waiting helps.
     """
-    for _ in changes(sync.folder):
-        pause = 1.0
-        while True:
-            try:
-                done = sync_once(home, sync)
-                break
-            except ReachError as error:
-                tell(f"{error.what}; again in {pause:.0f} s")
-                time.sleep(pause)
-                pause = min(2 * pause, 8.0)
+    watch = Watch(sync.folder)
+    for _ in watch.changes():
+        ignored = ignored_paths(sync.folder)
+        watch.ignored = frozenset(ignored)
+        done = until_reached(lambda ignored=ignored: sync_once(home, sync, ignored), tell)  # type: ignore[misc]
         if done.sent or done.deleted or done.commits:
             tell(str(done))
+
+
+def until_reached(act: Callable[[], Outcome], tell: Callable[[str], None]) -> Outcome:
+    """What `act` returns; while the rig cannot be reached, it is done again, after 1 s, 2, 4 and then every 8 s."""
+    pause = 1.0
+    while True:
+        try:
+            return act()
+        except ReachError as error:
+            tell(f"{error.what}; again in {pause:.0f} s")
+            time.sleep(pause)
+            pause = min(2 * pause, 8.0)

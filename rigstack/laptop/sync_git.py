@@ -57,6 +57,25 @@ def ignored_paths(folder: Path) -> tuple[str, ...]:
     return tuple(one for one in done.stdout.split("\0") if one and "\n" not in one) if done.ok else ()
 
 
+def would_ignore(folder: Path, paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Which of these paths git would ignore in the folder, whether they are in it or not; the topmost only.
+
+    paths: each folder, with a slash at its end, before what is in it. () where there is no git or repository.
+    """
+    if not paths or not (folder / ".git").exists():
+        return ()
+    try:
+        argv = ("git", "-C", str(folder), "check-ignore", "--no-index", "-z", "--stdin")
+        done = process.run(argv, stdin="\0".join(paths) + "\0", timeout=600)
+    except FileNotFoundError:
+        return ()
+    found: list[str] = []
+    for path in done.stdout.split("\0"):
+        if path and not (found and found[-1].endswith("/") and path.startswith(found[-1])):
+            found.append(path)
+    return tuple(found)
+
+
 def head_of(folder: Path) -> str:
     """Something that changes with the branch and its commit, from two small files; "" where there is no repository."""
     try:

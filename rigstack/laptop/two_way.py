@@ -1,41 +1,68 @@
 """Sync in both directions by unison: what changed on either side goes to the other, and a conflict loses nothing.
 
 unison remembers both sides, so it knows what changed where. When the same file changed on both, the newer one is taken
-and the other is kept beside it, with "conflict" in its name. Nothing is deleted: a file that is gone on one side comes
-back from the other.
+and the other is kept beside it, with "conflict" in its name. What was deleted on one side stays on the other, unless
+deletions are asked for: then they are counted first, and done only up to a limit.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from rigstack import process
-from rigstack.errors import HostError, ReachError
+from rigstack.errors import ConsentError, HostError, ReachError
 from rigstack.laptop.home import LaptopHome
 from rigstack.laptop.rigs import Target
-from rigstack.laptop.sync import PARTIAL, sync_ssh_argv
-from rigstack.laptop.sync_git import ignored_paths
+from rigstack.laptop.sync import LOST, PARTIAL, Sync, sync_ssh_argv, until_reached
+from rigstack.laptop.sync_git import ignored_paths, would_ignore
+from rigstack.laptop.watch import Watch
 from rigstack.render.pycharm import EXCLUDED
+from rigstack.value import Value
 
-PAUSE = 2  # seconds between two looks at both sides
+LOOK_THERE = 3.0  # seconds between two looks at the rig's side, which tells no events
+HELD = re.compile(r"^  skipped: (.+) \(would delete a file with nodeletion", re.M)
+# Every folder (with a slash at its end) and file there, without what is never copied.
+LIST = "cd {folder} && find . \\( {never} \\) -prune -o -mindepth 1 -type d -printf '%P/\\0' -o -printf '%P\\0'"
+
+
+class Exchanged(Value):
+    """One round: what unison said it did, and the paths that one side deleted and the other still has."""
+
+    lines: tuple[str, ...]
+    held: tuple[str, ...]
 
 
 def unison_argv(
-    home: LaptopHome, target: Target, folder: Path, ignored: tuple[str, ...], *, watch: bool
+    home: LaptopHome, sync: Sync, ignored: tuple[str, ...], *, delete: tuple[str, ...] = ()
 ) -> tuple[str, ...]:
-    """One round, or with `watch` rounds for ever (unison's manual, "Preferences")."""
-    there = f"ssh://{target.direct}/{target.project.folder}"
-    program, *words = sync_ssh_argv(home, target)
+    """One round without deletions, or one with these and nothing else (unison's manual, "Preferences")."""
+    there = f"ssh://{sync.target.direct}/{sync.target.project.folder}"
+    program, *words = sync_ssh_argv(home, sync.target)
     return (
-        *("unison", str(folder), there, "-batch", "-auto", "-times", "-dumbtty", "-contactquietly"),
+        *("unison", str(sync.folder), there, "-batch", "-auto", "-times", "-dumbtty", "-contactquietly", "-terse"),
         *("-prefer", "newer", "-copyonconflict"),
-        *("-nodeletion", str(folder), "-nodeletion", there),
+        # Deletions were counted before: unison's own question about whole folders would only stop it.
+        *(("-confirmbigdel=false",) if delete else ("-nodeletion", str(sync.folder), "-nodeletion", there)),
+        *(word for path in delete for word in ("-path", path)),
         *("-sshcmd", program, "-sshargs", " ".join(words)),
         *(word for name in (*EXCLUDED, PARTIAL) for word in ("-ignore", f"Name {name}")),
         *(word for path in ignored for word in ("-ignore", f"Path {_literal(path.rstrip('/'))}")),
-        *(("-repeat", str(PAUSE)) if watch else ("-terse",)),
+        *(word for pattern in own_patterns(sync.folder) for word in ("-ignore", pattern)),
     )
+
+
+def own_patterns(folder: Path) -> tuple[str, ...]:
+    """What the folder's .rigignore names, as unison's patterns: a name anywhere, or a path from the top."""
+    try:
+        text = (folder / ".rigignore").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ()
+    lines = [line.strip() for line in text.splitlines()]
+    patterns = [line.rstrip("/") for line in lines if line and not line.startswith(("#", ";", "!", "+ "))]
+    return tuple(f"Path {one.lstrip('/')}" if "/" in one else f"Name {one}" for one in patterns)
 
 
 def _literal(path: str) -> str:
@@ -47,24 +74,75 @@ def check_unison(home: LaptopHome, target: Target) -> None:
     """Raises HostError unless unison is on both sides (2.52 and later know one another), ReachError without the rig."""
     if shutil.which("unison") is None:
         raise HostError("unison is not installed", remedy="apt-get install unison, or on macOS: brew install unison")
-    done = process.run((*sync_ssh_argv(home, target), target.direct, "command -v unison"), timeout=60)
-    if done.status == 255:
-        raise ReachError(
-            f"{target.project.name} cannot be reached",
-            details=done.tail(3),
-            remedy=f"rigstack ssh {target.project.name} says what is wrong",
-        )
-    if not done.ok:
+    if not _there(home, target, "command -v unison").ok:
         raise HostError(
             f"unison is not in the workspace of {target.project.name}",
             remedy="add a line `unison` to the project's apt.txt, then on the host: rigstack up",
         )
 
 
-def sync_both_ways(home: LaptopHome, target: Target, folder: Path) -> tuple[str, ...]:
-    """One round; what unison said. Raises HostError or ReachError."""
-    check_unison(home, target)
-    done = process.run(unison_argv(home, target, folder, ignored_paths(folder), watch=False))
+def sync_both_ways(home: LaptopHome, sync: Sync) -> Exchanged:
+    """One round. Raises HostError, ReachError, or ConsentError for more deletions than the limit."""
+    target = sync.target
+    never = " -o ".join(f"-name {name}" for name in EXCLUDED)
+    listed = _there(home, target, LIST.format(folder=target.project.folder, never=never))
+    there = tuple(one for one in listed.stdout.split("\0") if one)
+    ignored = tuple(dict.fromkeys((*ignored_paths(sync.folder), *would_ignore(sync.folder, there))))
+    done = _unison(unison_argv(home, sync, ignored), target)
+    held = tuple(HELD.findall(done.stderr))
+    if held and sync.delete:
+        doomed = [name for path in held for name in _below(sync.folder, there, path)]
+        if len(doomed) > sync.limit:
+            raise ConsentError(
+                f"{len(doomed)} files would be deleted, more than the limit of {sync.limit}; none was",
+                details=tuple(doomed[:5]),
+                remedy=f"when that is right: rigstack sync --two-way --delete --limit {len(doomed)}",
+            )
+        _unison(unison_argv(home, sync, ignored, delete=held), target)
+        held = ()
+    did = re.findall(r"^\[BGN\] (.+)$", done.stderr, re.M)
+    return Exchanged(lines=tuple(did), held=held)
+
+
+def keep_both_equal(home: LaptopHome, sync: Sync, tell: Callable[[str], None]) -> None:
+    """Rounds for ever: at each change here, and every few seconds for what changed there. A cut is waited out.
+
+    Raises ConsentError, ConfigError or HostError, for which no waiting helps.
+    """
+    watch = Watch(sync.folder, at_least=LOOK_THERE)
+    for _ in watch.changes():
+        watch.ignored = frozenset(ignored_paths(sync.folder))
+        for line in until_reached(lambda: sync_both_ways(home, sync), tell).lines:
+            tell(line)
+
+
+def _below(folder: Path, there: tuple[str, ...], path: str) -> list[str]:
+    """The files that are that path or below it, on the side that still has them."""
+    inside = [one for one in there if one == path or one.startswith(f"{path}/")]
+    here = folder / path
+    inside += [str(one.relative_to(folder)) for one in (here.rglob("*") if here.is_dir() else [here]) if one.exists()]
+    return [one for one in inside if not one.endswith("/") and not (folder / one).is_dir()]
+
+
+def _unison(argv: tuple[str, ...], target: Target) -> process.Completed:
+    done = process.run(argv)
     if done.status not in (0, 1):  # 1: all was done, some files were skipped (unison's manual, "Exit Code")
+        if "Lost connection" in done.stderr or "Connection" in done.stderr:
+            raise _unreachable(target, done)
         raise HostError(f"unison failed with status {done.status}", details=done.tail(6))
-    return tuple(line for line in done.stderr.splitlines() + done.stdout.splitlines() if line.strip())
+    return done
+
+
+def _there(home: LaptopHome, target: Target, command: str) -> process.Completed:
+    done = process.run((*sync_ssh_argv(home, target), target.direct, command), timeout=120)
+    if done.status in LOST:
+        raise _unreachable(target, done)
+    return done
+
+
+def _unreachable(target: Target, done: process.Completed) -> ReachError:
+    return ReachError(
+        f"{target.project.name} cannot be reached",
+        details=done.tail(3),
+        remedy=f"rigstack ssh {target.project.name} says what is wrong",
+    )

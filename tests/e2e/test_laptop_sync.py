@@ -209,5 +209,42 @@ def test_both_ways_and_a_conflict_loses_nothing(laptop: Laptop, rig: LiveRig) ->
         wait_for("it is here", lambda: laptop.path("both/made-there.txt").exists(), timeout=30)
         laptop.path("both/made-here.txt").write_text("here\n")
         wait_for("it is there", lambda: (rig.code() / "made-here.txt").exists(), timeout=30)
+        status = json.loads(laptop.rigstack("sync", "--status", "--json").stdout)["syncs"][0]
+        assert "made-here.txt" in status["last"]
     finally:
         laptop.rigstack("sync", "--stop")
+
+
+def test_both_ways_what_git_ignores_stays_on_its_side(laptop: Laptop, rig: LiveRig) -> None:
+    git(laptop, "both", "init", "-q")
+    laptop.path("both/.gitignore").write_text("*.ckpt\n")
+    (rig.code() / "made-by-training.ckpt").write_text("10 GB")
+    laptop.path("both/.rigignore").write_text("scratch\n")
+    laptop.path("both/scratch").write_text("")
+    assert laptop.rigstack("sync", "demo", "both", "--two-way", "--once").returncode == 0
+    assert not laptop.path("both/made-by-training.ckpt").exists()
+    assert not (rig.code() / "scratch").exists()
+
+
+def test_both_ways_deletes_only_when_told_and_never_too_much(laptop: Laptop, rig: LiveRig) -> None:
+    both = ("sync", "demo", "both", "--two-way", "--once")
+    for number in range(6):
+        laptop.path(f"both/many/{number}.txt").parent.mkdir(exist_ok=True)
+        laptop.path(f"both/many/{number}.txt").write_text("x")
+    (rig.code() / "there.txt").write_text("x")
+    assert laptop.rigstack(*both).returncode == 0
+    shutil.rmtree(laptop.path("both/many"))
+    (rig.code() / "there.txt").unlink()
+    kept = laptop.rigstack(*both)
+    assert kept.returncode == 0
+    assert "many was deleted on one side and stays on the other" in kept.stderr
+    assert len(list((rig.code() / "many").iterdir())) == 6
+    refused = laptop.rigstack(*both, "--delete", "--limit", "6")
+    assert refused.returncode == 8
+    assert "7 files would be deleted, more than the limit of 6; none was" in refused.stderr
+    assert len(list((rig.code() / "many").iterdir())) == 6
+    assert laptop.path("both/there.txt").exists()
+    done = laptop.rigstack(*both, "--delete", "--limit", "7")
+    assert done.returncode == 0, done.stderr
+    assert not (rig.code() / "many").exists()
+    assert not laptop.path("both/there.txt").exists()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import os
-from pathlib import Path
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePath
 
 import pytest
 from test_rigs import a_connection
@@ -13,9 +15,10 @@ from rigstack import process
 from rigstack.errors import ConfigError
 from rigstack.laptop.home import LaptopHome
 from rigstack.laptop.rigs import ensure_connected, find_project
-from rigstack.laptop.sync import Sync, check, look, rsync_argv
-from rigstack.laptop.sync_git import head_of, ignored_paths
+from rigstack.laptop.sync import Sync, check, rsync_argv
+from rigstack.laptop.sync_git import head_of, ignored_paths, would_ignore
 from rigstack.laptop.two_way import unison_argv
+from rigstack.laptop.watch import Watch, counts, look
 
 
 @pytest.fixture
@@ -41,13 +44,17 @@ def test_the_command(job: Sync, tmp_path: Path) -> None:
 
 def test_both_ways(job: Sync) -> None:
     home = LaptopHome(path=Path("/home/me"), ssh_path=Path("/home/me"))
-    argv = unison_argv(home, job.target, Path("/work"), ("odd[1].log", "out/"), watch=True)
-    assert argv[:3] == ("unison", "/work", "ssh://box-demo.direct//code/demo")
-    assert argv[-2:] == ("-repeat", "2")
+    (job.folder / ".rigignore").write_text("# mine\nnotes\n/data/big/\n*.log\n!keep.log\n")
+    argv = unison_argv(home, job, ("odd[1].log", "out/"))
+    assert argv[:3] == ("unison", str(job.folder), "ssh://box-demo.direct//code/demo")
     assert "-copyonconflict" in argv
     assert argv.count("-nodeletion") == 2
-    ignored = {word for before, word in itertools.pairwise(argv) if before == "-ignore"}
-    assert {"Name .git", "Path odd\\[1\\].log", "Path out"} <= ignored
+    ignored = [word for before, word in itertools.pairwise(argv) if before == "-ignore"]
+    assert {"Name .git", "Path odd\\[1\\].log", "Path out"} <= set(ignored)
+    assert ignored[-3:] == ["Name notes", "Path data/big", "Name *.log"]
+    deleting = unison_argv(home, job, (), delete=("a b", "c"))
+    assert "-nodeletion" not in deleting
+    assert [word for before, word in itertools.pairwise(deleting) if before == "-path"] == ["a b", "c"]
 
 
 def test_an_empty_folder_never_deletes_all(job: Sync) -> None:
@@ -80,6 +87,45 @@ def test_looking_sees_each_change_that_counts(job: Sync) -> None:
         now = look(folder)
         assert now != before
         before = now
+
+
+def test_what_is_no_change() -> None:
+    ignored = frozenset({"runs/", "big.ckpt"})
+    for path in ("train.py", "src/train.py", ".git/HEAD", ".git/refs/heads/main", "runs.py"):
+        assert counts(PurePath(path), ignored), path
+    for path in (".venv/x", "src/__pycache__/a.pyc", ".git/index", "runs/1/log.txt", "runs", "big.ckpt"):
+        assert not counts(PurePath(path), ignored), path
+
+
+@pytest.mark.parametrize("events", [True, False])
+def test_a_change_wakes_the_watch(job: Sync, monkeypatch: pytest.MonkeyPatch, events: bool) -> None:
+    """By the system's own events, and by looking where it has no room for more of them."""
+    if not events:
+
+        def no_room(*_: object, **__: object) -> object:
+            raise OSError(28, "inotify watch limit reached")
+
+        monkeypatch.setattr("watchfiles.watch", no_room)
+    watch = Watch(job.folder)
+    changes = watch.changes()
+    next(changes)
+    with ThreadPoolExecutor() as pool:
+        woken = pool.submit(next, changes)
+        number = 0
+        while not woken.done():  # the watch begins with the first wait
+            number += 1
+            (job.folder / "saved.py").write_text(str(number))
+            time.sleep(0.05)
+        woken.result()
+        assert number > 0
+
+
+def test_the_rig_s_own_files_are_judged_by_the_same_rules(job: Sync) -> None:
+    assert would_ignore(job.folder, ("a.log",)) == ()
+    assert process.run(("git", "init", "-q", str(job.folder))).ok
+    (job.folder / ".gitignore").write_text("*.ckpt\n!keep.ckpt\n/runs/\n")
+    there = ("runs/", "runs/1/", "runs/1/a.txt", "keep.ckpt", "big.ckpt", "src/", "src/x.ckpt", "src/x.py")
+    assert would_ignore(job.folder, there) == ("runs/", "big.ckpt", "src/x.ckpt")
 
 
 def test_git_itself_says_what_is_ignored(job: Sync) -> None:
