@@ -25,7 +25,8 @@ def gpu() -> None:
 def check(context: click.Context, project: str, as_json: bool) -> None:
     """Compute on the GPUs of PROJECT, in its own workspace, and hold the figures against the card's datasheet.
 
-    Compiles and runs a kernel where the project has nvcc, and runs torch, jax and cupy where they are installed.
+    The driver compiles and runs a kernel on each GPU, which needs nothing in the project; nvcc, torch, jax and cupy are
+    tried where they are installed.
     Exits 3 when there is no GPU, 5 when something does not compute.
     """
     from rigstack.plan.datasheet import assess_check

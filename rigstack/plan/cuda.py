@@ -10,9 +10,12 @@ from rigstack.errors import HostError
 from rigstack.plan.host import Host, ProjectInputs
 from rigstack.value import Value
 
-# CUDA -> the first Linux driver made for it, newest first.
-# Source: CUDA Toolkit release notes, "CUDA Toolkit and Corresponding Driver Versions".
+# CUDA -> the first Linux driver made for it (each release's "GA" row), newest first.
+# Source: docs.nvidia.com/cuda/cuda-toolkit-release-notes, table 3, "CUDA Toolkit and Corresponding Driver Versions", in
+# the edition of 13.3. There was no CUDA 12.7.
 DRIVERS: dict[tuple[int, int], tuple[int, ...]] = {
+    (13, 3): (610, 43, 2),
+    (13, 2): (595, 45, 4),
     (13, 1): (590, 44, 1),
     (13, 0): (580, 65, 6),
     (12, 9): (575, 51, 3),
@@ -27,7 +30,8 @@ DRIVERS: dict[tuple[int, int], tuple[int, ...]] = {
     (11, 8): (520, 61, 5),
 }
 # Major version -> the oldest Linux driver that runs any CUDA of it ("minor version compatibility": all but what is
-# compiled at run time from newer PTX). Source: the same notes, "Minimum Required Driver Version".
+# compiled at run time from newer PTX). Source: the same notes, table 2, ">= 580", ">= 525", ">= 450", made exact by the
+# first drivers of CUDA 12.0 and by the footnote on 11.
 MINIMUM: dict[int, tuple[int, ...]] = {13: (580,), 12: (525, 60, 13), 11: (450, 80, 2)}
 AUTO = "13.0"  # the first whose compiler comes in wheels
 
