@@ -6,6 +6,7 @@ answer. It prints one JSON object as its last line.
 """
 
 import ctypes
+import errno
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
+CONTROL = "/dev/nvidiactl"
 WARM = 0.5  # seconds until an idle GPU and its memory run at full speed
 BATCHES, LAUNCHES = 5, 20  # the best batch counts, as in STREAM
 MOST, LEAST = 256 << 20, 32 << 20  # bytes of an array: three of them are to be well above any L2 cache
@@ -150,6 +152,11 @@ class Failed(Exception):
 
 def driver():
     """The driver's own library, started; raises Failed."""
+    try:
+        os.close(os.open(CONTROL, os.O_RDWR))
+    except OSError as refused:
+        if refused.errno == errno.EPERM:  # as images/base/lib/health-gpu; anything else is for the driver to tell
+            raise Failed(f"lost its GPUs: {CONTROL} may not be opened any more") from None
     try:
         cuda = ctypes.CDLL("libcuda.so.1")
     except OSError:

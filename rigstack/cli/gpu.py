@@ -71,7 +71,8 @@ def _probe(context: click.Context, project: str) -> dict[str, Any]:
     if not found["gpu"]:
         raise HostError(
             f"{project} has no working GPU: {found['why']}",
-            remedy=f"rigstack gpus; rigstack host check; docker restart {workspace.id[:12]} when others see it",
+            remedy="rigstack gpus and rigstack host check show whether the machine sees it; where only the container"
+            f" does not: docker restart {workspace.id[:12]}, which ends what runs in it",
         )
     return found
 

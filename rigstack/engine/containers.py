@@ -13,6 +13,7 @@ from rigstack import process
 from rigstack.engine import api
 from rigstack.engine.observe import observe_containers
 from rigstack.errors import EngineError, HostError, RigstackError, UnhealthyError
+from rigstack.plan import observed
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -181,18 +182,20 @@ def wait_healthy(
             restarting[name] = restarting.get(name, 0) + (there is not None and there.state == "restarting")
             gone = there is None or there.state in ("exited", "dead") or restarting[name] > 20
             if gone or there is None or there.health == "unhealthy" or time.monotonic() > deadline:
-                raise _unhealthy(name, there.id if there else "", there.status if there else "it is gone")
+                raise _unhealthy(name, there)
         if waiting:
             time.sleep(0.2)
 
 
-def _unhealthy(service: str, container_id: str, status: str) -> UnhealthyError:
-    lines: tuple[str, ...] = ()
-    if container_id:
-        done = process.run(("docker", "logs", "--tail", "8", container_id), timeout=20)
-        lines = tuple((done.stdout + done.stderr).strip().splitlines()[-8:])
+def _unhealthy(service: str, there: observed.Container | None) -> UnhealthyError:
+    if there is None:
+        return UnhealthyError(f"{service} did not become healthy (it is gone)", remedy="rigstack up")
+    done = process.run(("docker", "logs", "--tail", "8", there.id), timeout=20)
     return UnhealthyError(
-        f"{service} did not become healthy ({status})", details=lines, remedy=f"rigstack logs {service}"
+        f"{service} did not become healthy ({there.status})",
+        details=tuple((done.stdout + done.stderr).strip().splitlines()[-8:]),
+        cause=there.ailment,
+        remedy=f"rigstack logs {service}",
     )
 
 

@@ -69,6 +69,7 @@ def _container(entry: Mapping[str, object]) -> Container:
     status = str(entry["Status"])
     health = re.search(r"\((healthy|unhealthy|health: starting)\)", status)
     networks = entry.get("NetworkSettings")
+    state = health.group(1).removeprefix("health: ") if health else ""
     names = networks.get("Networks", {}) if isinstance(networks, dict) else {}
     return Container(
         service=labels.get("com.docker.compose.service", ""),
@@ -78,11 +79,22 @@ def _container(entry: Mapping[str, object]) -> Container:
         hash=labels.get("rigstack.hash", ""),
         image=str(entry["Image"]),
         state=str(entry["State"]),
-        health=health.group(1).removeprefix("health: ") if health else "",
+        health=state,
         status=status,
         networks=frozenset(names),
         directory=labels.get("rigstack.directory", ""),
+        ailment=_ailment(str(entry["Id"])) if state == "unhealthy" else "",
     )
+
+
+def _ailment(container_id: str) -> str:
+    """The last line that an unhealthy container's health check printed, "" when it said nothing or is gone."""
+    try:
+        log = api.get(f"/containers/{container_id}/json")["State"]["Health"]["Log"]
+    except (EngineError, KeyError, TypeError):
+        return ""
+    said = str(log[-1].get("Output", "")).strip() if log else ""
+    return said.splitlines()[-1] if said else ""
 
 
 Lines = Mapping[str, tuple[str, ...]]

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 
 from rigstack.value import Value
 
+LOST_GPUS = "lost its GPUs"
+
 
 class Container(Value):
     """One container of the rig. state: running, exited, created...; health: healthy, starting, unhealthy or "".
 
     status: the engine's own words ("Up 3 minutes (healthy)"). networks: project networks by compose name.
+    ailment: what its health check last said, of one that is unhealthy.
     """
 
     service: str
@@ -24,6 +27,12 @@ class Container(Value):
     status: str
     networks: frozenset[str]
     directory: str = ""
+    ailment: str = ""
+
+    @property
+    def lost_gpus(self) -> bool:
+        """It was given GPUs and may no longer open them; made anew, it has them again (images/base/lib/health-gpu)."""
+        return self.health == "unhealthy" and self.ailment.startswith(LOST_GPUS)
 
 
 class Observed(Value):

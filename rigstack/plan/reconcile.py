@@ -39,7 +39,7 @@ def reconcile(
     only: project names; with them, other projects' containers and images are left as they are.
     hold: services that are left as they are, because of what runs in them.
     """
-    lost = {name: folder for name, folder in _lost_folders(desired, observed).items() if name not in hold}
+    lost = {name: what for name, what in _losses(desired, observed).items() if name not in hold}
     services = [s for s in desired.services if not only or not s.project or s.project in only or s.name in lost]
     services = [s for s in services if s.name not in hold]
     starting = {s.name: cause for s in services if (cause := _start_cause(s, desired, observed, lost))}
@@ -73,8 +73,9 @@ def needs_images(desired: Desired, containers: Mapping[str, Container]) -> bool:
     )
 
 
-def _lost_folders(desired: Desired, observed: Observed) -> dict[str, str]:
-    """Service -> the first folder that its running container has mounted and that is no longer there."""
+def _losses(desired: Desired, observed: Observed) -> dict[str, str]:
+    """Service -> what its running container has lost and only a new one gets back: a folder that it has mounted and
+    that is no longer there, or its GPUs."""
     gone = {folder.path for folder in desired.folders} - observed.folders
     lost = {}
     for service in desired.services:
@@ -82,18 +83,19 @@ def _lost_folders(desired: Desired, observed: Observed) -> dict[str, str]:
         if container is not None and container.state == "running":
             first = next((folder for folder in service.folders if folder in gone), "")
             if first:
-                lost[service.name] = first
+                lost[service.name] = f"{first} was deleted"
+            elif container.lost_gpus:
+                lost[service.name] = container.ailment
     return lost
 
 
 def _detach(lost: Mapping[str, str]) -> list[Step]:
-    """Containers with a deleted folder mounted go first: they would never see the one made in its place.
-
-    Before the folders are made, since afterwards nothing would tell these containers from healthy ones.
+    """Containers that have lost something go first: with a deleted folder mounted, they would never see the one made in
+    its place; and afterwards nothing would tell them from healthy ones.
     """
     if not lost:
         return []
-    return [RemoveServices(services=tuple(lost), cause="deleted: " + ", ".join(dict.fromkeys(lost.values())))]
+    return [RemoveServices(services=tuple(lost), cause=", ".join(dict.fromkeys(lost.values())))]
 
 
 def _prepare(desired: Desired, observed: Observed) -> list[Step]:
@@ -130,7 +132,7 @@ def _start_cause(service: Service, desired: Desired, observed: Observed, lost: M
             return "image changed: " + image_cause(wanted, service.name, observed)
         return "its settings changed"
     if service.name in lost:
-        return f"{lost[service.name]} was deleted"
+        return lost[service.name]
     if container.state != "running":
         return f"it is {container.state}"
     return ""

@@ -76,6 +76,9 @@ def assess(
                 continue
             if condition == "absent":
                 problems.append(Problem(what=f"{name} is not there", remedy="rigstack up"))
+            elif (there := containers[name]).lost_gpus:
+                what = f"{name} {there.ailment} (systemctl daemon-reload does that to containers that run)"
+                problems.append(Problem(what=what, remedy="rigstack up makes it anew, and asks before anything ends"))
             elif condition not in ("healthy", "running"):
                 problems.append(Problem(what=f"{name} is {condition}", remedy=f"rigstack logs {name}"))
         state = "degraded" if problems else "starting" if "starting" in words.values() else "running"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import pytest
 
 from rigstack.host.devices import CDI_FOLDERS, KIND, RUNTIME_PROGRAMS, observe_gpu
 from tests.conftest import MakeRig
-from tests.live_rig import LiveRig, docker
+from tests.live_rig import LiveRig, docker, wait_for
 
 SPEC = Path(CDI_FOLDERS[0]) / "rigstack-test-fake.json"
 PARTS = ("demo-workspace", "demo-notebook")
+CONTROL = "/dev/fuse"  # in the place of the driver's control device: one that anybody may open and that does nothing
 
 pytestmark = [
     pytest.mark.skipif(observe_gpu("auto").kind != "none", reason="this machine has a real GPU"),
@@ -38,7 +40,11 @@ def fake_spec(fake_nvidia_smi: Path) -> str:
             "cdiVersion": "0.5.0",
             "kind": KIND,
             "devices": [fake_device("0", ("0",)), fake_device("1", ("1",)), fake_device("all", ("0", "1"))],
-            "containerEdits": {"env": ["NVIDIA_VISIBLE_DEVICES=void"], "mounts": [mount]},
+            "containerEdits": {
+                "env": ["NVIDIA_VISIBLE_DEVICES=void"],
+                "mounts": [mount],
+                "deviceNodes": [{"path": "/dev/nvidiactl", "hostPath": CONTROL}],
+            },
         }
     )
 
@@ -86,7 +92,7 @@ def has(rig: LiveRig, service: str) -> set[str]:
 
 @pytest.mark.parametrize(
     ("gpus", "expected"),
-    [('"all"', ("0", "1")), ("1", ("0",)), ('["1"]', ("1",)), ("2", ("0", "1"))],
+    [('"all"', ("0", "1")), ("1", ("0",)), ("2", ("0", "1")), ('["1"]', ("1",))],
 )
 def test_devices_reach_workspace_and_notebook(gpu_rig: LiveRig, gpus: str, expected: tuple[str, ...]) -> None:
     ask_for(gpu_rig, gpus)
@@ -102,6 +108,70 @@ def test_devices_reach_workspace_and_notebook(gpu_rig: LiveRig, gpus: str, expec
     assert seen.stdout.splitlines() == [f"fake GPU {number}" for number in expected], seen.stderr
     assert gpu_rig.ssh("demo", "echo $NVIDIA_VISIBLE_DEVICES").stdout == "void\n"
     assert "no GPU" not in done.stderr
+
+
+def test_a_new_image_keeps_the_devices(gpu_rig: LiveRig) -> None:
+    ask_for(gpu_rig, '["1"]')
+    gpu_rig.up()
+    before = {part: docker("inspect", "--format={{.Config.Image}}", gpu_rig.containers()[part]) for part in PARTS}
+    (gpu_rig.code() / "postBuild").write_text("#!/bin/sh\n:\n")
+    gpu_rig.up("--yes")
+    for part in PARTS:
+        assert docker("inspect", "--format={{.Config.Image}}", gpu_rig.containers()[part]) != before[part]
+        assert has(gpu_rig, part) == {"FAKE_GPU_1"}
+
+
+def a_quick_notebook(rig: LiveRig) -> str:
+    """Puts a container in the place of the notebook whose health is asked often, and that runs a job; its id.
+
+    Same image, labels and devices. The engine asks a real one every 30 s, and believes the third bad answer.
+    """
+    there = json.loads(docker("inspect", rig.containers()["demo-notebook"]))[0]
+    labels = [f"--label={name}={value}" for name, value in there["Config"]["Labels"].items()]
+    docker("rm", "--force", there["Id"])
+    return docker(
+        *("run", "--detach", "--network=none", "--name", there["Name"].lstrip("/"), "--user", there["Config"]["User"]),
+        *("--device", f"{KIND}=0", "--health-cmd=/usr/local/lib/rigstack/health-gpu", "--health-interval=200ms"),
+        *("--health-retries=1", "--entrypoint=sh", *labels),
+        *(there["Config"]["Image"], "-c", "sleep 601 & wait"),
+    )
+
+
+def take_gpus_away(container: str) -> None:
+    """What systemd does at a daemon-reload with devices that it does not know: the device rules forbid them."""
+    pid = docker("inspect", "--format={{.State.Pid}}", container)
+    found = re.search(r"^\d+:devices:(/.+)$", Path(f"/proc/{pid}/cgroup").read_text(), re.M)
+    if found is None:
+        pytest.skip("control groups v2: device rules are a program in the kernel that cannot be written to")
+    numbers = Path(CONTROL).stat().st_rdev
+    rule = f"c {os.major(numbers)}:{os.minor(numbers)} rwm"
+    Path(f"/sys/fs/cgroup/devices{found.group(1)}/devices.deny").write_text(rule)
+
+
+def test_gpus_lost_while_running_are_noticed_and_given_back(gpu_rig: LiveRig) -> None:
+    ask_for(gpu_rig, '["0"]')
+    gpu_rig.up("--yes")
+    for part in PARTS:
+        docker(
+            "exec", gpu_rig.containers()[part], "sh", "-c", ": <> /dev/nvidiactl && /usr/local/lib/rigstack/health-gpu"
+        )
+    quick = a_quick_notebook(gpu_rig)
+    wait_for("it is healthy", lambda: gpu_rig.status()["projects"][0]["notebook"]["health"] == "healthy")
+    assert gpu_rig.run("up").stdout.startswith("nothing to do")
+
+    take_gpus_away(quick)
+    lost = "demo-notebook lost its GPUs: /dev/nvidiactl may not be opened any more"
+    wait_for("status tells it", lambda: lost in gpu_rig.run("status").stdout)
+    refused = gpu_rig.run("up")
+    assert "job: sleep 601" in refused.stderr, "nobody's job ends without a yes"
+    assert refused.returncode not in (0, 1)
+    assert gpu_rig.containers()["demo-notebook"] == quick
+    gpu_rig.up("--yes")
+    healed = gpu_rig.containers()["demo-notebook"]
+    assert healed != quick
+    docker("exec", healed, "sh", "-c", ": <> /dev/nvidiactl")
+    assert has(gpu_rig, "demo-notebook") == {"FAKE_GPU_0"}
+    assert gpu_rig.run("up").stdout.startswith("nothing to do")
 
 
 def test_none_means_none(gpu_rig: LiveRig) -> None:

@@ -167,6 +167,23 @@ def test_containers_are_read_from_labels(engine: FakeEngine, status: str, health
     assert "rigstack.rig%3Dbox" in engine.asked[0]
 
 
+@pytest.mark.parametrize(
+    ("log", "ailment"),
+    [
+        ([{"Output": "fine"}, {"Output": "\nlost its GPUs: x\n"}], "lost its GPUs: x"),
+        ([{"Output": ""}], ""),
+        ([], ""),
+        (None, ""),
+    ],
+)
+def test_an_unhealthy_container_is_asked_why(engine: FakeEngine, log: object, ailment: str) -> None:
+    engine.answers["/containers/json"] = [an_entry("edge", "Up 2 hours (unhealthy)")]
+    assert observe_containers("box", "/rig")["edge"].ailment == "", "it went away meanwhile"
+    engine.answers["/containers/id-edge/json"] = {"State": {"Health": {"Log": log}}}
+    found = observe_containers("box", "/rig")["edge"]
+    assert (found.ailment, found.lost_gpus) == (ailment, ailment != "")
+
+
 def test_a_rig_of_the_same_name_elsewhere_is_not_touched(engine: FakeEngine) -> None:
     engine.answers["/containers/json"] = [an_entry("edge", "Up", **{"rigstack.directory": "/other"})]
     with pytest.raises(EngineError, match='another rig named "box" runs on this machine, from /other'):

@@ -319,7 +319,7 @@ def test_containers_that_hold_a_deleted_folder_are_made_anew() -> None:
     there = settled(desired, folders=frozenset(f.path for f in desired.folders) - gone)
     assert plan(desired, there) == expected(
         """
-        1. remove edge, demo-workspace, cifar-workspace - deleted: state/edge, state/ssh/workspace
+        1. remove edge, demo-workspace, cifar-workspace - state/edge was deleted, state/ssh/workspace was deleted
         2. make folders state, state/ssh/workspace, state/edge - not there
         3. start edge, demo-workspace, cifar-workspace - edge: state/edge was deleted; \
 demo-workspace: state/ssh/workspace was deleted; cifar-workspace: state/ssh/workspace was deleted
@@ -366,3 +366,17 @@ def test_what_is_held_stays_as_it_is_and_the_rest_goes_on() -> None:
     gone = a_desire("[projects.cifar]")
     assert "remove" in plan(gone, settled(before))
     assert "remove" not in reconcile(gone, settled(before), hold=held).text()
+
+
+def test_a_container_that_lost_its_gpus_is_made_anew() -> None:
+    lost = {"health": "unhealthy", "ailment": "lost its GPUs: /dev/nvidiactl may not be opened any more"}
+    desired = a_desire(DEMO)
+    assert plan(desired, settled(desired, containers={"demo-notebook": lost})) == expected(
+        """
+        1. remove demo-notebook - lost its GPUs: /dev/nvidiactl may not be opened any more
+        2. start demo-notebook - demo-notebook: lost its GPUs: /dev/nvidiactl may not be opened any more
+        3. wait until healthy: demo-notebook - just started
+        """
+    )
+    for other in ({**lost, "ailment": "curl: (7)"}, {**lost, "health": "healthy"}, {**lost, "state": "exited"}):
+        assert "remove" not in plan(desired, settled(desired, containers={"demo-notebook": other}))

@@ -120,3 +120,12 @@ def test_where_the_edge_answers() -> None:
     ):
         rig = a_rig(text)
         assert edge_url(rig, a_host(rig)) == url
+
+
+def test_a_container_that_lost_its_gpus() -> None:
+    ailment = "lost its GPUs: /dev/nvidiactl may not be opened any more"
+    report = status(DEMO, settled_but(DEMO, demo_workspace={"health": "unhealthy", "ailment": ailment}))
+    assert report.document["rig"]["state"] == "degraded"
+    assert [(problem.what.partition(" (")[0], problem.remedy.split(" makes")[0]) for problem in report.problems] == [
+        (f"demo-workspace {ailment}", "rigstack up")
+    ]
