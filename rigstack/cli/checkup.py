@@ -19,7 +19,6 @@ from rigstack.host.ddns import observe_ddns
 from rigstack.host.machine import observe_machine
 from rigstack.host.machine_report import check_machine
 from rigstack.host.network_card import observe_card, wake_card
-from rigstack.host.nvidia import NvidiaGpus
 from rigstack.plan.checkup import Checkup
 from rigstack.plan.ddns import DdnsReport
 from rigstack.plan.status import assess
@@ -33,15 +32,13 @@ def observe_checkup(context: click.Context, helper: str | None) -> Checkup:
     report = check_machine(machine)
     root = Path(rig.dir)
     ddns = observe_ddns(root)
-    gpu = machine.gpu
-    stale = [spec.stale for spec in gpu.specs if spec.stale] if isinstance(gpu, NvidiaGpus) else []
     seen = Checkup(
         now=time.time(),
         hostname=rig.hostname,
         engine=getattr(machine.engine, "version", ""),
         missing=tuple((one.what, one.remedy) for one in report.problems),
         holes=tuple((hole.text(), hole.remedy) for hole in report.holes),
-        gpu=tuple((f"the CDI specification is stale: {one}", "sudo rigstack host setup") for one in stale),
+        gpu=tuple((one.what, one.remedy) for one in report.gpu),
         live_restore=getattr(machine.engine, "live_restore", None),
         socket=machine.socket,
         socket_mode=checkup.mode_of(machine.socket),

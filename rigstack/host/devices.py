@@ -60,6 +60,7 @@ def cdi_nodes() -> dict[str, tuple[str, ...]]:
 
     Source: the CDI specification, devices[].name and devices[].containerEdits.deviceNodes[].path.
     """
+    # The later folder wins for a device that both name.
     folders = (os.environ["RIGSTACK_CDI_DIR"],) if "RIGSTACK_CDI_DIR" in os.environ else CDI_FOLDERS
     found: dict[str, tuple[str, ...]] = {}
     for folder in folders:
@@ -69,8 +70,7 @@ def cdi_nodes() -> dict[str, tuple[str, ...]]:
             continue
         for file in files:
             if file.endswith((".json", ".yaml", ".yml")):
-                for name, nodes in _devices_in(Path(folder) / file).items():
-                    found.setdefault(name, nodes)
+                found.update(_devices_in(Path(folder) / file))
     found.pop("all", None)
     return found
 

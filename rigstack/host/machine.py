@@ -171,6 +171,7 @@ def _observe_gpu(root: Path, env: Mapping[str, str], thorough: bool) -> nvidia.N
         toolkit_package=candidate,
         specs=nvidia.cdi_specs(root, nodes=nodes, driver=driver),
         unlinked=nvidia.unlinked_nodes(root, nodes),
+        refresh=nvidia.refresh_units(root) if _init(root) == "systemd" else "",
     )
 
 

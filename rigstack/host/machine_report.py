@@ -8,7 +8,7 @@ from rigstack.host import version_floors
 from rigstack.host.machine import Machine
 from rigstack.host.nvidia import NvidiaGpus
 from rigstack.host.setup_plan import missing_parts, plan_setup
-from rigstack.host.setup_steps import GenerateCdi, InstallPackages, LinkDevices, SetupPlan, Step
+from rigstack.host.setup_steps import GenerateCdi, InstallPackages, LinkDevices, RefreshCdi, SetupPlan, Step
 from rigstack.host.version_floors import Hole
 from rigstack.value import Value
 
@@ -21,10 +21,11 @@ class Problem(Value):
 
 
 class MachineReport(Value):
-    """What `rigstack host check` tells."""
+    """What `rigstack host check` tells. gpu: what keeps containers from the GPUs, or will."""
 
     machine: Machine
     problems: tuple[Problem, ...]
+    gpu: tuple[Problem, ...]
     holes: tuple[Hole, ...]
     advice: tuple[str, ...]
 
@@ -77,6 +78,7 @@ def check_machine(machine: Machine) -> MachineReport:
     """What a thoroughly observed machine has and lacks. Pure; raises nothing."""
     problems: list[Problem] = []
     advice: list[str] = []
+    gpu: list[Problem] = []
     try:
         plan = plan_setup(machine)
     except RigstackError as refused:
@@ -89,6 +91,8 @@ def check_machine(machine: Machine) -> MachineReport:
             problems.append(Problem(what=what, remedy="sudo rigstack host setup"))
         for step in filter(_only_gpu, plan.steps):
             advice.append(f"{step.cause}: `sudo rigstack host setup` does: {step.text()}")
+            if not isinstance(step, RefreshCdi):  # an improvement, not a problem
+                gpu.append(Problem(what=step.cause, remedy="sudo rigstack host setup"))
         advice += plan.advice
     if isinstance(machine.engine, EngineAnswers) and machine.engine.live_restore is False:
         advice.append(
@@ -98,6 +102,7 @@ def check_machine(machine: Machine) -> MachineReport:
     return MachineReport(
         machine=machine,
         problems=tuple(problems),
+        gpu=tuple(gpu),
         holes=version_floors.holes(machine),
         advice=tuple(advice),
     )
@@ -105,7 +110,7 @@ def check_machine(machine: Machine) -> MachineReport:
 
 def _only_gpu(step: Step) -> bool:
     toolkit = isinstance(step, InstallPackages) and "nvidia-container-toolkit" in step.packages
-    return toolkit or isinstance(step, GenerateCdi | LinkDevices)
+    return toolkit or isinstance(step, RefreshCdi | GenerateCdi | LinkDevices)
 
 
 def setup_lines(machine: Machine, plan: SetupPlan, *, done: bool) -> list[str]:

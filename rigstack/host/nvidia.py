@@ -9,6 +9,10 @@ from rigstack.value import Value
 
 CDI_DIRS = ("etc/cdi", "var/run/cdi")
 CDI_SPEC = "/etc/cdi/nvidia.yaml"
+# Units of nvidia-container-toolkit from 1.18 on: they make the specification in /var/run/cdi at every boot and when the
+# driver was updated; not when MIG instances change (its "Support for CDI").
+REFRESH_UNITS = ("nvidia-cdi-refresh.path", "nvidia-cdi-refresh.service")
+REFRESHED_SPEC = "/var/run/cdi/nvidia.yaml"
 _NVIDIA_PCI = "0x10de"
 
 
@@ -33,6 +37,8 @@ class NvidiaGpus(Value):
     toolkit_package: whether the machine's apt sources have nvidia-container-toolkit, None when not looked up.
     specs: the CDI specs that describe nvidia.com/gpu.
     unlinked: device nodes without their link in /dev/char, by which systemd knows a device.
+    refresh: whether the toolkit's units that refresh the specification are "on" or "off"; "" where there are none or
+    somebody masked them.
     """
 
     nodes: tuple[str, ...]
@@ -42,6 +48,7 @@ class NvidiaGpus(Value):
     toolkit_package: bool | None = None
     specs: tuple[CdiSpec, ...] = ()
     unlinked: tuple[str, ...] = ()
+    refresh: str = ""
 
     @property
     def effective_specs(self) -> tuple[CdiSpec, ...]:
@@ -101,6 +108,23 @@ def mig_capabilities(root: Path) -> frozenset[int]:
 def unlinked_nodes(root: Path, nodes: tuple[str, ...]) -> tuple[str, ...]:
     """The device nodes that /dev/char does not lead to. 195 is the driver's major number (the kernel's devices.txt)."""
     return tuple(node for node in nodes if not (root / f"dev/char/195:{node.removeprefix('/dev/nvidia')}").exists())
+
+
+def refresh_units(root: Path) -> str:
+    """NvidiaGpus.refresh, from where systemd looks for units (systemd.unit(5))."""
+    unit = REFRESH_UNITS[0]
+    own = root / "etc/systemd/system" / unit
+    there = own.exists() or any(
+        (root / folder / unit).exists() for folder in ("usr/lib/systemd/system", "lib/systemd/system")
+    )
+    if not there or (own.is_symlink() and str(own.readlink()) == "/dev/null"):
+        return ""
+    return "on" if (root / "etc/systemd/system/multi-user.target.wants" / unit).is_symlink() else "off"
+
+
+def enable_refresh_argv() -> tuple[str, ...]:
+    """The command that switches these units on, and runs them now."""
+    return ("systemctl", "enable", "--now", *REFRESH_UNITS)
 
 
 def cdi_specs(root: Path, *, nodes: tuple[str, ...], driver: str) -> tuple[CdiSpec, ...]:

@@ -23,6 +23,7 @@ from rigstack.host.setup_steps import (
     InstallPackages,
     LinkDevices,
     LinkEngine,
+    RefreshCdi,
     SetupPlan,
     StartEngine,
     Step,
@@ -69,6 +70,10 @@ def _do(step: Step, machine: Machine, say: Callable[[str], None]) -> None:
             _write_unit()
         case StartEngine():
             ensure_engine(step)
+        case RefreshCdi():
+            _must(
+                nvidia.enable_refresh_argv(), "the units that keep the GPUs' description fresh could not be switched on"
+            )
         case GenerateCdi():
             Path(step.path).parent.mkdir(parents=True, exist_ok=True)
             _must(nvidia.generate_cdi_argv(path=step.path), "the GPUs could not be described to the engine")

@@ -6,13 +6,14 @@ from rigstack.engine.presence import EngineAnswers, EngineForbidden, EngineSilen
 from rigstack.errors import HostError
 from rigstack.host import version_floors
 from rigstack.host.machine import Machine
-from rigstack.host.nvidia import CDI_SPEC, NoGpu
+from rigstack.host.nvidia import CDI_SPEC, REFRESHED_SPEC, NoGpu
 from rigstack.host.setup_steps import (
     AddVendorRepository,
     GenerateCdi,
     InstallPackages,
     LinkDevices,
     LinkEngine,
+    RefreshCdi,
     SetupPlan,
     StartEngine,
     Step,
@@ -261,13 +262,14 @@ def _plan_gpu(machine: Machine, options: SetupOptions) -> tuple[tuple[Step, ...]
                 )
             )
         steps.append(InstallPackages(packages=("nvidia-container-toolkit",), cause=cause))
+    if gpu.refresh == "off":
+        steps.append(RefreshCdi(cause="the toolkit can keep the CDI spec fresh, and its units are switched off"))
     if not gpu.spec_fits:
         old = next((spec for spec in gpu.effective_specs if spec.stale), None)
-        if old is None:
-            steps.append(GenerateCdi(cause="no CDI spec names the GPUs yet"))
-        else:
-            winning = old.path if old.path.startswith("/var/run/") else CDI_SPEC
-            steps.append(GenerateCdi(cause=f"{old.path}: {old.stale}", path=winning))
+        # What is in /var/run wins, and is gone at the next boot: there only where something makes it anew then.
+        running = gpu.refresh or (old is not None and old.path.startswith("/var/run/"))
+        cause = f"{old.path}: {old.stale}" if old else "no CDI spec names the GPUs yet"
+        steps.append(GenerateCdi(cause=cause, path=REFRESHED_SPEC if running else CDI_SPEC))
     if gpu.unlinked and isinstance(machine.engine, EngineAnswers) and machine.engine.cgroups == "systemd":
         # nvidia-container-toolkit #48: after a daemon-reload systemd forgets devices that /dev/char does not lead to.
         cause = "running containers would lose their GPUs at the next `systemctl daemon-reload`"

@@ -90,6 +90,15 @@ class GenerateCdi(Value):
         return f"nvidia-ctk cdi generate --output={self.path}"
 
 
+class RefreshCdi(Value):
+    """Switches on the units of the toolkit that describe the GPUs anew at every boot and after a driver update."""
+
+    cause: str
+
+    def text(self) -> str:
+        return "systemctl enable --now nvidia-cdi-refresh.path nvidia-cdi-refresh.service"
+
+
 class LinkDevices(Value):
     """Makes the GPUs known to systemd, now and whenever the driver is loaded: links in /dev/char and a udev rule."""
 
@@ -107,6 +116,7 @@ Step = (
     | LinkEngine
     | WriteUnit
     | StartEngine
+    | RefreshCdi
     | GenerateCdi
     | LinkDevices
 )

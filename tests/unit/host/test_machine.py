@@ -211,6 +211,18 @@ def test_a_spec_is_stale_when_mig_instances_changed(tmp_path: Path) -> None:
     assert one.stale == "the MIG instances were changed since it was made"
 
 
+def test_the_toolkit_s_units_that_refresh_the_spec(tmp_path: Path) -> None:
+    assert nvidia.refresh_units(tmp_path) == ""
+    put(tmp_path / "lib/systemd/system/nvidia-cdi-refresh.path", "")
+    assert nvidia.refresh_units(tmp_path) == "off"
+    wants = tmp_path / "etc/systemd/system/multi-user.target.wants/nvidia-cdi-refresh.path"
+    wants.parent.mkdir(parents=True)
+    wants.symlink_to("/lib/systemd/system/nvidia-cdi-refresh.path")
+    assert nvidia.refresh_units(tmp_path) == "on"
+    (tmp_path / "etc/systemd/system/nvidia-cdi-refresh.path").symlink_to("/dev/null")
+    assert nvidia.refresh_units(tmp_path) == "", "masked"
+
+
 def test_links_by_which_systemd_knows_devices(tmp_path: Path) -> None:
     put(tmp_path / "dev/char/195:0", "")
     assert nvidia.unlinked_nodes(tmp_path, ("/dev/nvidia0", "/dev/nvidia1")) == ("/dev/nvidia1",)

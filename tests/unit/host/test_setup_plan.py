@@ -257,6 +257,28 @@ def test_of_two_cdi_specs_the_one_that_wins_is_written_again() -> None:
     assert ("GPU", "1 NVIDIA, driver 580.65.06", f"stale CDI spec: {old}") in check_machine(machine).rows()
 
 
+def test_the_toolkit_s_own_units_keep_the_spec_fresh_where_it_has_them() -> None:
+    toolkit = GPU.replace(toolkit="/usr/bin/nvidia-ctk", refresh="off")
+    assert text(READY.replace(gpu=toolkit)) == [
+        "1. systemctl enable --now nvidia-cdi-refresh.path nvidia-cdi-refresh.service",
+        "   because the toolkit can keep the CDI spec fresh, and its units are switched off",
+        "2. nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml",
+        "   because no CDI spec names the GPUs yet",
+    ]
+    old = CdiSpec(path="/etc/cdi/nvidia.yaml", stale="the MIG instances were changed since it was made")
+    machine = READY.replace(gpu=toolkit.replace(refresh="on", specs=(old,)))
+    assert text(machine) == [
+        "1. nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml",
+        "   because /etc/cdi/nvidia.yaml: the MIG instances were changed since it was made",
+    ]
+    assert [problem.what for problem in check_machine(machine).gpu] == [f"/etc/cdi/nvidia.yaml: {old.stale}"]
+    fresh = CdiSpec(path="/var/run/cdi/nvidia.yaml")
+    settled = READY.replace(gpu=toolkit.replace(refresh="on", specs=(old, fresh)))
+    assert (text(settled), check_machine(settled).gpu) == ([], ())
+    off = READY.replace(gpu=toolkit.replace(specs=(fresh,)))
+    assert (len(text(off)), check_machine(off).gpu) == (2, ()), "advice, and no problem of the doctor's"
+
+
 def test_gpus_are_made_known_to_systemd_where_it_makes_the_control_groups() -> None:
     fits = GPU.replace(toolkit="/usr/bin/nvidia-ctk", specs=(CdiSpec(path="/etc/cdi/nvidia.yaml"),))
     unlinked = fits.replace(unlinked=("/dev/nvidia0",))
