@@ -166,11 +166,22 @@ def run_inside(container_id: str, argv: Sequence[str], *, env: dict[str, str] | 
 
 
 def wait_healthy(
-    rig: str, directory: str, services: Sequence[str], *, timeout: float, tell: Callable[[str], None]
+    rig: str,
+    directory: str,
+    services: Sequence[str],
+    *,
+    timeout: float,
+    tell: Callable[[str], None],
+    hopeless: Callable[[str], tuple[str, str] | None] = lambda _: None,
 ) -> None:
-    """Returns when every service is healthy. Raises UnhealthyError with the log's tail of the first that is not."""
+    """Returns when every service is healthy. Raises UnhealthyError with the log's tail of the first that is not.
+
+    timeout: seconds. hopeless: asked of a service that is not healthy yet, (what is wrong, remedy) when waiting longer
+    is in vain; raised when all others are healthy.
+    """
     waiting, deadline = set(services), time.monotonic() + timeout
     restarting: dict[str, int] = {}
+    lost: list[UnhealthyError] = []
     while waiting:
         containers = observe_containers(rig, directory)
         for name in sorted(waiting):
@@ -179,12 +190,18 @@ def wait_healthy(
                 waiting.discard(name)
                 tell(f"{name} is healthy")
                 continue
+            if (found := hopeless(name)) is not None:
+                waiting.discard(name)
+                lost.append(UnhealthyError(found[0], remedy=found[1]))
+                continue
             restarting[name] = restarting.get(name, 0) + (there is not None and there.state == "restarting")
             gone = there is None or there.state in ("exited", "dead") or restarting[name] > 20
             if gone or there is None or there.health == "unhealthy" or time.monotonic() > deadline:
                 raise _unhealthy(name, there)
         if waiting:
             time.sleep(0.2)
+    if lost:
+        raise lost[0]
 
 
 def _unhealthy(service: str, there: observed.Container | None) -> UnhealthyError:

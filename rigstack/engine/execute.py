@@ -14,9 +14,11 @@ from rigstack.engine import containers, edge
 from rigstack.engine.bootstrap import bootstrap_source, ensure_bootstrap
 from rigstack.engine.build import BuildInputs, build_images
 from rigstack.engine.check import check_images
+from rigstack.host.ddns import observe_refusal
 from rigstack.host.files import ensure_folder, write_file
 from rigstack.host.password import new_password, set_password
 from rigstack.host.ssh_keys import ensure_host_key
+from rigstack.plan.ddns import ddns_problem
 from rigstack.plan.desired import Desired, compose_networks
 from rigstack.plan.host import Host
 from rigstack.plan.observed import Observed
@@ -31,6 +33,7 @@ from rigstack.plan.steps import (
     Plan,
     PublishSites,
     RemoveServices,
+    RestartServices,
     StartServices,
     Step,
     WaitHealthy,
@@ -155,12 +158,24 @@ class Execution:
                 pass
             case StartServices(services=services):
                 containers.start_services(self.root, self.host.assets, services, lock=self.lock)
+            case RestartServices(services=services):
+                containers.restart(self.observed.containers[name].id for name in services)
             case JoinNetwork(service=service, network=network):
                 containers.join_network(self.observed.containers[service].id, network)
             case WaitHealthy(services=services):
                 containers.wait_healthy(
-                    self.rig.name, self.rig.dir, services, timeout=self.timeout, tell=self.reporter.tell
+                    self.rig.name,
+                    self.rig.dir,
+                    services,
+                    timeout=self.timeout,
+                    tell=self.reporter.tell,
+                    hopeless=self._hopeless,
                 )
+
+    def _hopeless(self, service: str) -> tuple[str, str] | None:
+        """What ails a service that no waiting will heal, and the remedy: a provider that refuses is not asked again."""
+        report = observe_refusal(self.root) if service == "ddns" else None
+        return ddns_problem(report) if report else None
 
     def _build_inputs(self) -> BuildInputs:
         return BuildInputs(

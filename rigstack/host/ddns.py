@@ -9,6 +9,7 @@ from rigstack.errors import HostError
 from rigstack.host.files import read_text
 from rigstack.plan.ddns import DdnsReport, read_report
 
+SETTINGS = ("state/ddns", "secrets/ddns")
 REPORT = "state/ddns-cache/state.json"
 
 
@@ -19,3 +20,14 @@ def observe_ddns(root: Path) -> DdnsReport:
     except (ValueError, HostError):
         return DdnsReport()
     return read_report(document) if isinstance(document, dict) else DdnsReport()
+
+
+def observe_refusal(root: Path) -> DdnsReport | None:
+    """The report of a sidecar whose provider refused the settings as they are; None for any other, or an older one."""
+    try:
+        told = (root / REPORT).stat().st_mtime_ns
+        settings = [file.stat().st_mtime_ns for folder in SETTINGS for file in (root / folder).iterdir()]
+    except OSError:
+        return None
+    report = observe_ddns(root)
+    return report if report.state == "refused" and told > max(settings, default=0) else None

@@ -18,6 +18,7 @@ from rigstack.plan.steps import (
     Plan,
     PublishSites,
     RemoveServices,
+    RestartServices,
     StartServices,
     Step,
     WaitHealthy,
@@ -56,10 +57,14 @@ def reconcile(
     steps += _remove(desired, observed, only, hold)
     if starting:
         steps.append(StartServices(services=tuple(starting), causes=tuple(starting.values())))
+    restarting = _restarting(services, desired, observed, starting)
+    if restarting:
+        steps.append(RestartServices(services=restarting, cause="its settings changed"))
     steps += _join(desired, observed, starting, only)
-    unwell = _to_wait_for(services, observed, starting)
+    just = {*starting, *restarting}
+    unwell = _to_wait_for(services, observed, just)
     if unwell:
-        steps.append(WaitHealthy(services=tuple(unwell), cause=_wait_cause(unwell, starting)))
+        steps.append(WaitHealthy(services=tuple(unwell), cause=_wait_cause(unwell, just)))
     return Plan(steps=tuple(steps))
 
 
@@ -212,6 +217,20 @@ def _remove(desired: Desired, observed: Observed, only: frozenset[str], hold: fr
     return [RemoveServices(services=extra, cause="no longer in rig.toml")] if extra else []
 
 
+def _restarting(
+    services: Sequence[Service], desired: Desired, observed: Observed, starting: Mapping[str, str]
+) -> tuple[str, ...]:
+    """The DDNS sidecar when its files change: by itself it reads them later than a person would wait."""
+    changed = [file.path for file in desired.files if _file_cause(file, observed.files)]
+    return tuple(
+        service.name
+        for service in services
+        if service.role == "ddns"
+        and service.name not in starting
+        and any(path.startswith(tuple(f"{folder}/" for folder in service.folders)) for path in changed)
+    )
+
+
 def _join(desired: Desired, observed: Observed, starting: Mapping[str, str], only: frozenset[str]) -> list[Step]:
     """A container that is not recreated joins the networks of projects that came later, as far as they are there."""
     steps: list[Step] = []
@@ -228,14 +247,14 @@ def _join(desired: Desired, observed: Observed, starting: Mapping[str, str], onl
     return steps
 
 
-def _to_wait_for(services: list[Service], observed: Observed, starting: Mapping[str, str]) -> list[str]:
+def _to_wait_for(services: list[Service], observed: Observed, just_started: set[str]) -> list[str]:
     names = []
     for service in services:
         container = observed.containers.get(service.name)
-        if service.name in starting or (container is not None and container.health not in ("healthy", "")):
+        if service.name in just_started or (container is not None and container.health not in ("healthy", "")):
             names.append(service.name)
     return names
 
 
-def _wait_cause(names: list[str], starting: Mapping[str, str]) -> str:
-    return "just started" if all(name in starting for name in names) else "not healthy yet"
+def _wait_cause(names: list[str], just_started: set[str]) -> str:
+    return "just started" if just_started.issuperset(names) else "not healthy yet"

@@ -104,6 +104,16 @@ class StartServices(Value):
         return "start " + ", ".join(self.services)
 
 
+class RestartServices(Value):
+    """Containers that would read their changed files later than a person waits; nobody works in them."""
+
+    services: tuple[str, ...]
+    cause: str
+
+    def __str__(self) -> str:
+        return "restart " + ", ".join(self.services)
+
+
 class JoinNetwork(Value):
     service: str
     network: str
@@ -132,6 +142,7 @@ Step = (
     | PublishSites
     | RemoveServices
     | StartServices
+    | RestartServices
     | JoinNetwork
     | WaitHealthy
 )

@@ -74,6 +74,22 @@ def test_the_first_that_is_not_well_is_named_with_its_log(engine: FakeEngine, st
     assert "logs --tail 8 id-demo-notebook" in (engine.path.parent / "asked").read_text()
 
 
+def test_what_waiting_does_not_heal_is_said_when_the_others_are_well(engine: FakeEngine) -> None:
+    starting = entry("ddns", "running", "Up (health: starting)")
+    engine.answers["/containers/json"] = [starting, entry("edge", "running", "Up (health: starting)")]
+    asked: list[str] = []
+
+    def hopeless(service: str) -> tuple[str, str] | None:
+        asked.append(service)
+        engine.answers["/containers/json"] = [starting, entry("edge", "running", "Up (healthy)")]
+        return ("it is refused", "mend it") if service == "ddns" else None
+
+    with pytest.raises(UnhealthyError, match="it is refused") as raised:
+        wait_healthy("box", "/rig", ["ddns", "edge"], timeout=30, tell=asked.append, hopeless=hopeless)
+    assert raised.value.remedy == "mend it"
+    assert asked == ["ddns", "edge", "edge is healthy"]
+
+
 def test_one_that_is_gone(engine: FakeEngine) -> None:
     engine.answers["/containers/json"] = []
     with pytest.raises(UnhealthyError, match="edge did not become healthy"):

@@ -305,6 +305,19 @@ def test_ddns_turned_on_and_off() -> None:
     assert "remove ddns - no longer in rig.toml" in plan(off, settled(on))
 
 
+def test_a_mended_ddns_password_is_tried_at_once() -> None:
+    ddns = "[ddns]\nprovider = 'dyndns2'\nserver = 'dyn.example.net'\nhostname = 'rig.example.net'\n"
+    before, after = a_desire(ddns + DEMO, ddns_password="wrong"), a_desire(ddns + DEMO, ddns_password="hunter2")
+    assert plan(after, settled(before)) == expected(
+        """
+        1. write secrets/ddns/password - its content changed
+        2. write secrets/ddns/ddns.conf - its content changed
+        3. restart ddns - its settings changed
+        4. wait until healthy: ddns - just started
+        """
+    )
+
+
 def test_state_deleted_is_written_again_without_touching_containers() -> None:
     desired = a_desire(DEMO)
     text = plan(desired, settled(desired, files={}))
