@@ -58,7 +58,7 @@ def fake_dyndns2(username: str, password: str) -> Iterator[FakeDyndns2]:
 
     server = ThreadingHTTPServer(("0.0.0.0", 0), Handler)
     fake.port = server.server_address[1]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield fake
     finally:

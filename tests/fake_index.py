@@ -85,7 +85,7 @@ def fake_index(username: str, password: str) -> Iterator[FakeIndex]:
 
     server = ThreadingHTTPServer(("0.0.0.0", 0), Handler)
     fake.port = server.server_address[1]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield fake
     finally:
