@@ -17,37 +17,21 @@ SHORTEST = 10
 @click.command()
 @click.option("--generate", is_flag=True, help="Make a random one and show it once.")
 @click.option("--stdin", "from_stdin", is_flag=True, help="Read it from standard input (one line).")
-@click.option("--restart/--no-restart", default=None, help="Restart the notebooks at once; running kernels end.")
 @click.pass_context
-def password(context: click.Context, generate: bool, from_stdin: bool, restart: bool | None) -> None:
+def password(context: click.Context, generate: bool, from_stdin: bool) -> None:
     """Set the password of the notebooks and of the edge's project list.
 
-    A running notebook takes it at its next start.
+    Counts at once: every login with the old one ends, open pages are cut off; kernels go on.
     """
-    from rigstack.engine import containers, edge
-    from rigstack.engine.observe import observe_containers
     from rigstack.host.facts import code_owner
     from rigstack.host.lock import rig_lock
     from rigstack.host.password import new_password, set_password
 
-    place, rig = rig_of(context)
+    place, _ = rig_of(context)
     chosen = new_password() if generate else _read(from_stdin)
     with rig_lock(place.path, "password", on_wait=console.note):
         set_password(place.path, chosen, owner=code_owner(place.path))
     console.result(f"the notebook password is {chosen.reveal()}" if generate else "the notebook password is set")
-    there = observe_containers(rig.name, rig.dir)
-    if "edge" in there and there["edge"].state == "running":
-        edge.reload(there["edge"].id)
-    notebooks = [one for one in there.values() if one.role == "notebook" and one.state == "running"]
-    if not notebooks:
-        return
-    if restart is None:
-        restart = console.confirm("Restart the notebooks now? Running kernels end.", yes=False)
-    if restart:
-        containers.restart([one.id for one in notebooks])
-        console.note("the notebooks were restarted")
-    else:
-        console.note("the notebooks take it at their next start: rigstack compose -- restart PROJECT-notebook")
 
 
 def _read(from_stdin: bool) -> Secret:

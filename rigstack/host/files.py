@@ -23,7 +23,7 @@ def observe_files(root: Path, desired: Desired) -> Observed:
         files=texts,
         folders=frozenset(folder.path for folder in desired.folders if _is(Path.is_dir, root / folder.path)),
         keys=frozenset(key.path for key in desired.keys if _whole_key(root / key.path)),
-        password=all(_is(Path.is_file, root / file) for file in desired.password_files),
+        password=_is(Path.is_file, root / desired.password_file),
         stale=tuple(sorted(set(_files_below(root, EDGE_CURRENT)) - wanted)),
     )
 

@@ -1,4 +1,4 @@
-"""The notebook password: argon2id for JupyterLab, and the same password for the edge's project list."""
+"""The notebook password: its argon2id hash, where every notebook reads it; the edge asks a notebook."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ import secrets
 from pathlib import Path
 
 from rigstack.host.files import write_file
-from rigstack.plan.desired import PASSWORD_FILES
+from rigstack.plan.desired import PASSWORD_FILE
 from rigstack.secret import Secret
-
-EDGE_USER = "rig"
 
 
 def new_password() -> Secret:
@@ -20,15 +18,12 @@ def new_password() -> Secret:
 
 
 def set_password(root: Path, password: Secret, *, owner: tuple[int, int]) -> None:
-    """Writes the password's hashes where JupyterLab and the edge read them; the password itself is kept nowhere.
+    """Writes the password's hash where running notebooks look every second; the password itself is kept nowhere.
 
     owner: the containers' user, who must be able to read them. Raises HostError when it cannot write.
     """
     from argon2 import PasswordHasher
 
     hashed = PasswordHasher().hash(password.reveal())  # argon2-cffi's default is RFC 9106's low-memory profile
-    notebook, edge = PASSWORD_FILES
     document = {"PasswordIdentityProvider": {"hashed_password": f"argon2:{hashed}"}}
-    write_file(root / notebook, json.dumps(document) + "\n", mode=0o600, owner=owner)
-    site_login = f'basic_auth argon2id "rig" {{\n\t{EDGE_USER} {hashed}\n}}\n'
-    write_file(root / edge, site_login, mode=0o600, owner=owner)
+    write_file(root / PASSWORD_FILE, json.dumps(document) + "\n", mode=0o600, owner=owner)

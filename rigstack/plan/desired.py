@@ -28,7 +28,7 @@ from rigstack.render.edge import render_edge_files
 from rigstack.render.sshd import render_gateway_policy
 from rigstack.value import Value
 
-PASSWORD_FILES = ("secrets/notebook/jupyter_server_config.json", "secrets/edge-auth/auth.caddy")
+PASSWORD_FILE = "secrets/notebook/jupyter_server_config.json"
 
 
 class Folder(Value):
@@ -85,14 +85,14 @@ class Desired(Value):
     """The whole of it.
 
     edge_files: published together, after Caddy has validated them.
-    password_files: hold hashes of the notebook password; made once, with a password that is shown once.
+    password_file: holds the hash of the notebook password; made once, with a password that is shown once.
     """
 
     rig: str
     compose_project: str
     folders: tuple[Folder, ...]
     keys: tuple[HostKey, ...]
-    password_files: tuple[str, ...]
+    password_file: str
     files: tuple[File, ...]
     edge_files: tuple[File, ...]
     bootstrap: Bootstrap
@@ -154,7 +154,7 @@ def desire(rig: Rig, host: Host, gpus: Mapping[str, tuple[str, ...]] | None = No
         compose_project=compose_project(rig),
         folders=_folders(rig, host),
         keys=_keys(rig),
-        password_files=PASSWORD_FILES,
+        password_file=PASSWORD_FILE,
         files=files,
         edge_files=edge_files,
         bootstrap=bootstrap,
@@ -171,7 +171,6 @@ def _folders(rig: Rig, host: Host) -> tuple[Folder, ...]:
         Folder(path="homes", mode=0o755, owned=True),
         Folder(path="secrets", mode=0o700, owned=False),
         Folder(path="secrets/edge", mode=0o700, owned=True),
-        Folder(path="secrets/edge-auth", mode=0o700, owned=True),
         Folder(path="secrets/edge-tls", mode=0o700, owned=True),
         Folder(path="secrets/notebook", mode=0o700, owned=True),
         Folder(path="state", mode=0o755, owned=False),
@@ -181,6 +180,8 @@ def _folders(rig: Rig, host: Host) -> tuple[Folder, ...]:
         Folder(path="state/ssh/workspace", mode=0o755, owned=False),
         Folder(path="state/edge", mode=0o755, owned=True),
         Folder(path="state/logs", mode=0o755, owned=False),
+        Folder(path="state/access/edge", mode=0o700, owned=True),
+        Folder(path="state/access/gateway", mode=0o700, owned=True),
     ]
     if rig.gpu_history:
         shared.append(Folder(path=HISTORY_FOLDER, mode=0o755, owned=True))
@@ -193,6 +194,7 @@ def _folders(rig: Rig, host: Host) -> tuple[Folder, ...]:
             Folder(path=f"code/{project.name}", mode=0o755, owned=True),
             Folder(path=f"homes/{project.name}", mode=0o700, owned=True),
             Folder(path=f"state/keys/{project.name}", mode=0o700, owned=True),
+            Folder(path=f"state/access/{project.name}", mode=0o700, owned=True),
             *(
                 Folder(path=volume_folder(project.name, name), mode=0o755, owned=True)
                 for name, _ in host.inputs[project.name].volumes
@@ -269,10 +271,10 @@ def _mounted(role: str, project: str, *, history: bool) -> tuple[str, ...]:
     """The folders that compose.yaml and the overlay mount in a service (a test asks the engine whether that is so)."""
     own = (f"code/{project}", f"homes/{project}", "data")
     return {
-        "edge": ("state/edge", "secrets/edge-auth", "secrets/edge-tls", "secrets/edge"),
-        "gateway": ("state/ssh/gateway", "state/keys/gateway"),
+        "edge": ("state/edge", "state/access/edge", "secrets/edge-tls", "secrets/edge"),
+        "gateway": ("state/ssh/gateway", "state/keys/gateway", "state/access/gateway"),
         "ddns": ("state/ddns", "secrets/ddns", "state/ddns-cache"),
-        "workspace": (*own, "state/ssh/workspace", f"state/keys/{project}"),
+        "workspace": (*own, "state/ssh/workspace", f"state/keys/{project}", f"state/access/{project}"),
         "notebook": (*own, "secrets/notebook", *([HISTORY_FOLDER] if history else [])),
     }[role]
 

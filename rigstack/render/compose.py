@@ -11,7 +11,7 @@ from rigstack.plan.host import Host
 from rigstack.value import Value
 
 CA_TARGET = "/etc/rigstack/ca/ca-certificates.crt"
-
+ACCESS_TARGET = "/var/log/rigstack"
 
 HISTORY_FOLDER, HISTORY_TARGET = "state/gpu-history", "/var/lib/rigstack/gpu-history"
 
@@ -118,6 +118,7 @@ def _project_service(rig: Rig, host: Host, spec: ServiceSpec, project: Project) 
     ]
     if spec.role == "workspace":
         volumes.append(_bind(f"{rig.dir}/state/keys/{project.name}", "/etc/rigstack/keys", read_only=True))
+        volumes.append(_bind(f"{rig.dir}/state/access/{project.name}", ACCESS_TARGET))
     if host.ca_bundle:
         volumes.append(_bind(host.ca_bundle, CA_TARGET, read_only=True))
     network: dict[str, Any] = {"aliases": [project.name]} if spec.role == "workspace" else {}

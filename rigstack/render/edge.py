@@ -18,6 +18,7 @@ def render_edge_files(rig: Rig, host: Host) -> dict[str, str]:
         **{f"{ROOT}/{name}": text for name, text in host.caddy.items()},
         f"{ROOT}/global.caddy": _globals(rig, host),
         f"{ROOT}/sites.caddy": _sites(rig, host),
+        f"{ROOT}/list-login.caddy": _list_login(rig),
         f"{ROOT}/www/projects/index.html": _index(rig),
         **{f"{ROOT}/projects/{project.name}.caddy": _project(project.name) for project in rig.projects},
     }
@@ -114,6 +115,16 @@ def _block(addresses: list[str], body: list[str]) -> str:
 
 def _project(name: str) -> str:
     return f"import notebook {name} {name}-notebook:8888\n"
+
+
+def _list_login(rig: Rig) -> str:
+    """The first notebook that answers checks the password (images/base/lib/jupyter/rigstack_login.py)."""
+    if not rig.projects:
+        return "# There is no project, so there is no name to hide.\n"
+    notebooks = " ".join(f"{project.name}-notebook:8888" for project in rig.projects)
+    retry = ["lb_policy first", "lb_retries 3", "lb_try_interval 100ms", "fail_duration 10s"]
+    lines = ["uri /rigstack/list-login", "header_up -X-Real-Ip", *retry]
+    return _block([f"forward_auth {notebooks}"], lines)
 
 
 def _index(rig: Rig) -> str:

@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,57 @@ def test_a_guesser_with_an_address_of_its_own_is_shut_out(bare: LiveRig) -> None
     assert len(re.findall("^(?:Connection (?:closed|reset) by|Not allowed)", said, re.M)) == 8 - tried, said
     bare.pin_host_keys()
     assert bare.ssh("gateway").returncode == 0
+
+
+def notebook_login(base: str, jar: Path, password: str, *words: str, runner: tuple[str, ...] = ()) -> str:
+    """Gives a password to the login form as a browser does; the HTTP status."""
+    curl = [*runner, "curl", "-sk", "-o", "/dev/null", "-b", str(jar), "-c", str(jar), "--max-time", "20", *words]
+    subprocess.run([*curl, f"{base}/p/demo/login"], check=True, timeout=30)
+    jars = subprocess.run([*runner, "cat", str(jar)], capture_output=True, text=True, check=True).stdout
+    token = re.search(r"\t_xsrf\t(\S+)", jars)
+    assert token
+    form = ("--data-urlencode", f"password={password}", "--data-urlencode", f"_xsrf={token.group(1)}")
+    argv = [*curl, "-w", "%{http_code}", *form, f"{base}/p/demo/login"]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=30).stdout
+
+
+def test_guessing_the_notebook_password_is_slow_and_locks_nobody_out(rig: LiveRig, tmp_path: Path) -> None:
+    base = f"https://localhost:{rig.https_port}"
+    owner = tmp_path / "owner"
+    assert notebook_login(base, owner, rig.password) == "302"
+
+    def guess(number: int) -> str:
+        lie = ("-H", f"X-Real-Ip: 192.0.2.{number}", "-H", f"X-Forwarded-For: 192.0.2.{number}")
+        return notebook_login(base, tmp_path / f"guesser{number}", f"wrong {number}", *lie)
+
+    with ThreadPoolExecutor(max_workers=8) as crowd:
+        first = [guess(number) for number in range(3)]
+        rest = [crowd.submit(guess, number) for number in range(3, 33)]
+        # Meanwhile, from the guesser's own address, but from a browser that was logged in before:
+        assert notebook_login(base, owner, rig.password) == "302"
+        # and from a browser that never was, at another address.
+        workspace = rig.containers()["demo-workspace"]
+        network = f"rigstack-{rig.name}_p-demo"
+        where = f'--format={{{{(index .NetworkSettings.Networks "{network}").IPAddress}}}}'
+        way = ("--resolve", f"localhost:443:{docker('inspect', where, rig.containers()['edge'])}")
+        inside = ("docker", "exec", workspace)
+        new = notebook_login("https://localhost", Path("/tmp/jar"), rig.password, *way, runner=inside)
+        assert new == "302"
+        answers = [*first, *(one.result() for one in rest)]
+    assert first == ["401"] * 3
+    assert set(answers) == {"401", "429"}, answers
+    assert answers.count("401") <= 9, "it was looked at too many of them"
+
+
+def test_a_crowd_at_the_project_list_does_not_bring_the_edge_down(rig: LiveRig) -> None:
+    edge = rig.containers()["edge"]
+    before = docker("inspect", "--format={{.State.StartedAt}}", edge)
+    with ThreadPoolExecutor(max_workers=40) as crowd:
+        words = ("-o", "/dev/null", "-w", "%{http_code}", "--max-time", "3")
+        tries = [crowd.submit(rig.curl, "/projects/", "--user", f"rig:wrong {n}", *words) for n in range(40)]
+        answers = [one.result().stdout for one in tries]
+    assert answers.count("429") > 30, answers  # the others wait for their turn
+    assert docker("inspect", "--format={{.State.StartedAt}}", edge) == before
 
 
 @pytest.mark.parametrize("path", ["/", "/projects/", "/p/none/", "/nothing"])

@@ -47,7 +47,7 @@ def test_a_rig_that_is_well(bare: LiveRig) -> None:
 
 def test_a_readable_secret_and_host_key_are_named_and_mended(bare: LiveRig) -> None:
     key = bare.path / "state/keys/gateway/ssh_host_ed25519_key"
-    secret = bare.path / "secrets/edge-auth/auth.caddy"
+    secret = bare.path / "secrets/notebook/jupyter_server_config.json"
     for path in (key, secret):
         path.chmod(0o644)
     finding = doctor(bare)["keys and secrets"]

@@ -16,7 +16,7 @@ from rigstack.config.load import load_rig
 from rigstack.host.facts import observe_host
 from rigstack.host.files import ensure_folder, write_file
 from rigstack.host.ssh_keys import ensure_host_key
-from rigstack.plan.desired import PASSWORD_FILES, Desired, desire
+from rigstack.plan.desired import PASSWORD_FILE, Desired, desire
 from rigstack.plan.gpu_history import INTERVAL, RECORD, SLOTS
 
 
@@ -36,8 +36,7 @@ def settled_rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, 
     desired = desire(rig, observe_host(rig))
     for file in (*desired.files, *desired.edge_files):
         write_file(tmp_path / file.path, file.text, mode=file.mode, owner=None)
-    for name in PASSWORD_FILES:
-        write_file(tmp_path / name, "", mode=0o600, owner=None)
+    write_file(tmp_path / PASSWORD_FILE, "", mode=0o600, owner=None)
     return tmp_path, desired
 
 

@@ -15,7 +15,7 @@ from rigstack import process
 from rigstack.errors import HostError
 from rigstack.host import files
 from rigstack.host.files import ensure_folder, observe_files, read_text, write_file
-from rigstack.plan.desired import PASSWORD_FILES, Desired, desire
+from rigstack.plan.desired import PASSWORD_FILE, Desired, desire
 from rigstack.plan.reconcile import reconcile
 from rigstack.plan.steps import WriteFile
 
@@ -121,8 +121,7 @@ def a_rig_directory(root: Path) -> Desired:
     for key in desired.keys:
         (root / key.path).write_text("")
         (root / f"{key.path}.pub").write_text("")
-    for name in PASSWORD_FILES:
-        (root / name).write_text("")
+    (root / PASSWORD_FILE).write_text("")
     return desired
 
 
@@ -140,7 +139,7 @@ def test_what_differs_is_observed(tmp_path: Path) -> None:
     desired = a_rig_directory(tmp_path)
     (tmp_path / "state/edge/current/projects/old.caddy").write_text("")
     (tmp_path / "state/keys/demo/ssh_host_ed25519_key.pub").unlink()
-    (tmp_path / PASSWORD_FILES[0]).unlink()
+    (tmp_path / PASSWORD_FILE).unlink()
     (tmp_path / "homes/demo").rmdir()
     (tmp_path / "state/compose.env").unlink()
     observed = observe_files(tmp_path, desired)

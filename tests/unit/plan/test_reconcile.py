@@ -30,9 +30,10 @@ def test_first_bring_up() -> None:
     desired = a_desire(DEMO)
     assert plan(desired, Observed(images=frozenset())) == expected(
         """
-        1. make folders code, data, homes, secrets, secrets/edge, secrets/edge-auth, secrets/edge-tls, \
+        1. make folders code, data, homes, secrets, secrets/edge, secrets/edge-tls, \
 secrets/notebook, state, state/keys, state/keys/gateway, state/ssh/gateway, state/ssh/workspace, state/edge, \
-state/logs, code/demo, homes/demo, state/keys/demo - not there
+state/logs, state/access/edge, state/access/gateway, code/demo, homes/demo, \
+state/keys/demo, state/access/demo - not there
         2. make host key state/keys/gateway/ssh_host_ed25519_key - not there
         3. make host key state/keys/demo/ssh_host_ed25519_key - not there
         4. write state/ssh/gateway/authorized_keys - not there
@@ -224,14 +225,15 @@ def test_a_project_added_leaves_the_edge_and_the_gateway_running() -> None:
     before, after = a_desire(DEMO), a_desire(DEMO_AND_CIFAR)
     assert plan(after, settled(before)) == expected(
         """
-        1. make folders code/cifar, homes/cifar, state/keys/cifar - not there
+        1. make folders code/cifar, homes/cifar, state/keys/cifar, state/access/cifar - not there
         2. make host key state/keys/cifar/ssh_host_ed25519_key - not there
         3. write state/ssh/gateway/authorized_keys - its content changed
         4. write state/ssh/gateway/rig.json - its content changed
         5. build project-cifar - project-cifar: not there
         6. check project-cifar - what runs now goes on until they are seen to work
         7. write state/compose.json - its content changed
-        8. publish the edge's sites - projects/cifar.caddy: not there; www/projects/index.html: its content changed
+        8. publish the edge's sites - list-login.caddy: its content changed; projects/cifar.caddy: not there; \
+www/projects/index.html: its content changed
         9. start cifar-workspace, cifar-notebook - cifar-workspace: not there; cifar-notebook: not there
         10. connect edge to rigstack-rig_p-cifar - a project that came later
         11. connect gateway to rigstack-rig_p-cifar - a project that came later
@@ -248,8 +250,8 @@ def test_a_project_removed() -> None:
         1. write state/ssh/gateway/authorized_keys - its content changed
         2. write state/ssh/gateway/rig.json - its content changed
         3. write state/compose.json - its content changed
-        4. publish the edge's sites - www/projects/index.html: its content changed; \
-projects/cifar.caddy: no longer wanted
+        4. publish the edge's sites - list-login.caddy: its content changed; \
+www/projects/index.html: its content changed; projects/cifar.caddy: no longer wanted
         5. remove cifar-notebook, cifar-workspace - no longer in rig.toml
         """
     )
