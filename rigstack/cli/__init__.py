@@ -32,6 +32,7 @@ HOST_COMMANDS: dict[str, tuple[str, str, str]] = {
     "trust": ("rigstack.cli.trust", "trust", "Print or save the rig's own root certificate."),
     "password": ("rigstack.cli.password", "password", "Set the notebook password."),
     "key": ("rigstack.cli.key", "key", "Say who may log in over SSH: add, list or remove public keys."),
+    "access": ("rigstack.cli.access", "access", "Who logged in, and who tried."),
     "ddns": ("rigstack.cli.ddns", "ddns", "The rig's name and its public address: look, update, deregister."),
     "net": ("rigstack.cli.net", "net", "The way in from the internet: router, ports, public address; open and close."),
     "host": ("rigstack.cli.host", "host", "Set up this machine: engine, compose, buildx, GPU toolkit."),

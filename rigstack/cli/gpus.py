@@ -94,10 +94,11 @@ def _history(context: click.Context, age: str, *, as_json: bool, as_csv: bool) -
     from rigstack.cli.rig import rig_of
     from rigstack.host.gpu_history import load_rings
     from rigstack.plan import gpu_history
+    from rigstack.plan.age import seconds_of
 
     place, rig = rig_of(context)
     try:
-        seconds = gpu_history.seconds_of(age)
+        seconds = seconds_of(age, most=gpu_history.KEPT)
     except ValueError as wrong:
         raise ConfigError(f"--since {age} is not right; expected {wrong}") from None
     until = int(time.time())

@@ -73,11 +73,12 @@ def list_(context: click.Context, as_json: bool) -> None:
 @click.argument("words", nargs=-1, required=True, metavar="KEY")
 @click.option("-y", "--yes", is_flag=True, help="Also when it is the last one: then nobody can log in over SSH.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be removed, and change nothing.")
+@click.option("--disconnect", is_flag=True, help="End its open connections too; those of other keys stay.")
 @click.pass_context
-def remove(context: click.Context, words: tuple[str, ...], yes: bool, dry_run: bool) -> None:
+def remove(context: click.Context, words: tuple[str, ...], yes: bool, dry_run: bool, disconnect: bool) -> None:
     """Let KEY log in no more: its fingerprint, its comment, its line, or the entry as `rigstack key list` shows it.
 
-    Open connections stay open until they end; `rigstack compose -- restart gateway` ends them.
+    Without --disconnect its open connections stay until they end. What it left running in a workspace goes on.
     """
     place, rig = rig_of(context)
     entry = _find(rig, " ".join(words).strip())
@@ -89,10 +90,39 @@ def remove(context: click.Context, words: tuple[str, ...], yes: bool, dry_run: b
     if dry_run:
         console.result(f"would remove {_shown(entry)}")
         return
+    removed = resolve_authorized_keys(place.path, (entry,)) if disconnect else ()
     with rig_lock(place.path, "key remove", on_wait=console.note):
         _write(place, without_key(_source(place), entry))
         _apply(place)
     console.result(f"may not log in any more: {_shown(entry)}")
+    if disconnect:
+        _disconnect(place, removed)
+
+
+def _disconnect(place: RigDir, removed: tuple[str, ...]) -> None:
+    """Ends what is open with the removed keys, except those that another entry still lets in."""
+    from rigstack.engine.observe import observe_containers
+    from rigstack.engine.sessions import end_sessions
+    from rigstack.host.access import observe_access
+
+    rig = load_rig(place.path)
+    keys = frozenset(map(fingerprint, removed))
+    keys -= frozenset(map(fingerprint, resolve_authorized_keys(place.path, rig.access.authorized_keys)))
+    logins, _ = observe_access(place.path, rig)
+    ended = unknown = 0
+    there = observe_containers(rig.name, rig.dir).values()
+    # The gateway first: through it nothing new can come while the workspaces are looked at.
+    for one in sorted(there, key=lambda one: one.role):
+        if one.role in ("gateway", "workspace") and one.state == "running":
+            here = [login for login in logins if (login.where, login.project) == (one.role, one.project)]
+            closed, strange = end_sessions(one, here, keys)
+            ended, unknown = ended + closed, unknown + strange
+    console.result(f"ended {ended} open connections")
+    if unknown:
+        console.note(
+            f"{unknown} connections stay open whose key is not known: they are just logging in, or older than the"
+            " journal; `rigstack compose -- restart gateway` ends all"
+        )
 
 
 def _source(place: RigDir) -> str:

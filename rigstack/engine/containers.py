@@ -150,13 +150,20 @@ def join_network(container_id: str, network: str) -> None:
         client.close()
 
 
-def run_inside(container_id: str, argv: Sequence[str], *, env: dict[str, str] | None = None) -> tuple[int, str]:
-    """Runs a command in a running container; returns its exit status and output."""
+def run_inside(
+    container_id: str, argv: Sequence[str], *, env: dict[str, str] | None = None, root: bool = False
+) -> tuple[int, str]:
+    """Runs a command in a running container; returns its exit status and output.
+
+    root: with all rights over the container's processes, which nobody in it has.
+    """
     import docker
 
     client = _client()
     try:
-        done = client.containers.get(container_id).exec_run(list(argv), environment=env or {})
+        done = client.containers.get(container_id).exec_run(
+            list(argv), environment=env or {}, user="root" if root else "", privileged=root
+        )
     except docker.errors.APIError as failed:
         raise EngineError(f"cannot run {process.quote(argv)} in a container: {failed.explanation}") from None
     finally:

@@ -6,7 +6,6 @@ never grows, needs no pointer, and a sampler that is killed leaves it whole. `ri
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -14,9 +13,9 @@ from rigstack.value import Value
 
 INTERVAL = 10  # seconds between two samples
 SLOTS = 8640  # a day
+KEPT = "1d"
 RECORD = struct.Struct("<IBBHII")  # time, load, temperature, power, memory used, memory total
 _BLOCKS = " ▁▂▃▄▅▆▇█"
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Sample(Value):
@@ -31,14 +30,6 @@ class Sample(Value):
     power: int | None
     memory_used: int
     memory_total: int
-
-
-def seconds_of(text: str) -> int:
-    """ "90s", "30m", "1h", "1d" in seconds. Raises ValueError whose text is what was expected."""
-    found = re.fullmatch(r"(\d+)\s*([smhd])", text.strip())
-    if not found or not 0 < int(found.group(1)) * _UNITS[found.group(2)] <= INTERVAL * SLOTS:
-        raise ValueError('an age such as "30m" or "1h", at most "1d"')
-    return int(found.group(1)) * _UNITS[found.group(2)]
 
 
 def samples(ring: bytes, *, since: int, until: int) -> tuple[Sample, ...]:

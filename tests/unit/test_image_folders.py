@@ -21,6 +21,10 @@ def test_apt_install_is_one_script() -> None:
     assert {copy.read_text() for copy in copies} == {(IMAGES / "base/apt-install").read_text()}
 
 
+def test_the_journal_of_logins_is_one_script() -> None:
+    assert (IMAGES / "gateway/record").read_text() == (IMAGES / "base/lib/record").read_text()
+
+
 def test_both_sshds_speak_the_same_algorithms() -> None:
     wanted = re.compile(
         r"^(?:KexAlgorithms|MACs|Ciphers|HostKeyAlgorithms|CASignatureAlgorithms|RequiredRSASize) .*$", re.M

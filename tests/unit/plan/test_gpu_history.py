@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rigstack.host.gpu_history import load_rings
-from rigstack.plan.gpu_history import INTERVAL, RECORD, SLOTS, Sample, csv, document, plot, samples, seconds_of
+from rigstack.plan.age import seconds_of
+from rigstack.plan.gpu_history import INTERVAL, KEPT, RECORD, SLOTS, Sample, csv, document, plot, samples
 from rigstack.plan.host import Gpu
 from tests.nvml_stub import GIB, NvmlStub, a_gpu, build, gpus, uuid_of
 
@@ -32,13 +33,13 @@ def ring(*records: tuple[int, int, int, int, int, int]) -> bytes:
 
 @pytest.mark.parametrize(("age", "seconds"), [("90s", 90), ("30m", 1800), ("1h", 3600), ("1d", 86400)])
 def test_ages(age: str, seconds: int) -> None:
-    assert seconds_of(age) == seconds
+    assert seconds_of(age, most=KEPT) == seconds
 
 
 @pytest.mark.parametrize("age", ["", "1", "h", "2d", "0m", "1.5h", "-1h", "1 week"])
 def test_what_is_no_age(age: str) -> None:
     with pytest.raises(ValueError, match="an age such as"):
-        seconds_of(age)
+        seconds_of(age, most=KEPT)
 
 
 def test_samples_come_back_in_order_and_damage_does_not() -> None:
