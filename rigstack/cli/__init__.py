@@ -29,7 +29,7 @@ HOST_COMMANDS: dict[str, tuple[str, str, str]] = {
     "suspend": ("rigstack.cli.suspend", "suspend", "Put this machine to sleep, unless somebody works on it."),
     "logs": ("rigstack.cli.engine", "logs", "Show what a service or a project's containers print."),
     "compose": ("rigstack.cli.engine", "compose", "Run any docker compose verb on exactly the rig's files."),
-    "trust": ("rigstack.cli.trust", "trust", "Print or save the rig's own root certificate."),
+    "trust": ("rigstack.cli.trust", "trust", "Trust the rig's own certificates on this machine, or export its root."),
     "password": ("rigstack.cli.password", "password", "Set the notebook password."),
     "key": ("rigstack.cli.key", "key", "Say who may log in over SSH: add, list or remove public keys."),
     "access": ("rigstack.cli.access", "access", "Who logged in, and who tried."),

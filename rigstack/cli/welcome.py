@@ -32,7 +32,7 @@ def welcome(rig: Rig, host: Host) -> str:
         "",
         "  rigstack status      what works and what does not",
         "  rigstack password    set the notebook password",
-        "  rigstack trust       the certificate that browsers on your other machines need to trust",
+        "  rigstack trust       on the laptop: make it and its browsers trust the rig's own certificates",
     ]
     if not host.authorized_keys:
         lines += ["", "  Nobody can log in over SSH yet: put your laptop's public key, or github:NAME, into"]

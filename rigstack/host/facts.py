@@ -10,8 +10,9 @@ from rigstack.assets import assets_dir
 from rigstack.config.lock import load_lock
 from rigstack.config.model import Rig
 from rigstack.errors import ConfigError, HostError
-from rigstack.host.certificate import acme_issued
+from rigstack.host.certificate import ROOT_CERTIFICATE, acme_issued
 from rigstack.host.devices import observe_gpu
+from rigstack.host.files import read_text
 from rigstack.host.network_card import mac_of, wake_card
 from rigstack.host.nvidia import driver_version
 from rigstack.host.project_files import read_project_inputs
@@ -52,6 +53,7 @@ def observe_host(rig: Rig) -> Host:
         ddns_password=_ddns_password(rig, root),
         acme_issued=acme_issued(root, rig.hostname) if tls_mode(rig) == "acme" else False,
         driver=driver_version(Path("/")),
+        root_certificate=read_text(root / ROOT_CERTIFICATE) or "",
     )
 
 

@@ -79,6 +79,7 @@ class Host(Value):
     image_sources: image -> file -> digest, for the folders of images/.
     caddy: file below caddy/ -> text.
     tls: key of [tls] -> PEM text of the file it names. inputs: project -> what goes into its image.
+    root_certificate: of the rig's own authority, PEM, or "" before the edge first ran.
     acme_issued: an ACME authority has signed the rig's hostname before.
     lock: rig.lock.
     ddns_password: from [ddns] password_file. driver: the loaded NVIDIA driver's version, "" when there is none.
@@ -104,3 +105,4 @@ class Host(Value):
     lock: Lock = Lock()
     driver: str = ""
     acme_issued: bool = False
+    root_certificate: str = ""

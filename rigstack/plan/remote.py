@@ -32,10 +32,15 @@ class RemoteProject(Value):
     notebook: str
 
 
+# One certificate and nothing else.
+_PEM = r"|-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]{100,20000}-----END CERTIFICATE-----\n"
+
+
 class RemoteRig(Value):
     """The rig as it describes itself. addresses: where it is on its own LAN. mac: for Wake-on-LAN, or "".
 
-    plug: "KIND:ADDRESS" as [power] plug has it, or ""."""
+    plug: "KIND:ADDRESS" as [power] plug has it, or "". root: the certificate of the rig's own authority, PEM, or "".
+    """
 
     name: str
     hostname: str
@@ -48,6 +53,7 @@ class RemoteRig(Value):
     gateway_key: str
     https_port: int
     projects: tuple[RemoteProject, ...]
+    root: str = ""
 
     def project(self, name: str) -> RemoteProject | None:
         """The project of that name, or None."""
@@ -132,6 +138,7 @@ def _rig(document: dict[str, Any]) -> RemoteRig:
         gateway_user=_like(r"[a-z][a-z0-9_-]{0,31}", gateway["user"]),
         gateway_key=_host_key(gateway["host_key"]),
         https_port=schema.port(document["edge"]["https_port"]),
+        root=_like(_PEM, document["edge"].get("root", "")),
         projects=tuple(_project(one) for one in document["projects"]),
     )
 
@@ -182,7 +189,7 @@ def connection_document(connection: Connection) -> dict[str, Any]:
                 "plug": rig.plug,
             },
             "gateway": {"port": rig.gateway_port, "user": rig.gateway_user, "host_key": rig.gateway_key},
-            "edge": {"https_port": rig.https_port},
+            "edge": {"https_port": rig.https_port, "root": rig.root},
             "projects": [
                 {
                     "name": project.name,

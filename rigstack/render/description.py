@@ -25,7 +25,7 @@ def render_description(rig: Rig, host: Host) -> str:
             "user": "jump",
             "host_key": host.host_keys.get("gateway", ""),
         },
-        "edge": {"https_port": rig.access.https_port},
+        "edge": {"https_port": rig.access.https_port, "root": host.root_certificate},
         "projects": [
             {
                 "name": project.name,

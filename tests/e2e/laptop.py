@@ -51,6 +51,12 @@ class Laptop:
             f"mount --bind {self.home}/.passwd /etc/passwd",
             # No engine's socket, and a folder that an sshd of the laptop's own needs.
             "mount -t tmpfs tmpfs /run && mkdir /run/sshd",
+            # Whom it trusts is its own, too.
+            *(
+                f"mkdir -p {self.home}/.trust{place} && cp -a {place}/. {self.home}/.trust{place} && "
+                f"mount --bind {self.home}/.trust{place} {place}"
+                for place in ("/etc/ssl/certs", "/usr/local/share/ca-certificates")
+            ),
             "ip link set lo up",
             f"ip addr add {self.address}/30 dev cable",
             "ip link set cable up",

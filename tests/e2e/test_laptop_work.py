@@ -55,6 +55,32 @@ def test_open_prints_the_address(laptop: Laptop, rig: LiveRig) -> None:
     assert laptop.rigstack("open", "demo", "nb/my work.ipynb").stdout == url + "lab/tree/nb/my%20work.ipynb\n"
 
 
+def test_trust_makes_the_laptop_and_its_browsers_believe_the_rig(laptop: Laptop, rig: LiveRig) -> None:
+    way = f"localhost:{rig.https_port}:{laptop.rig_address}"
+
+    def curl() -> int:
+        url = f"https://localhost:{rig.https_port}/"
+        return laptop.run("curl", "-sS", "-o", "/dev/null", "--resolve", way, url).returncode
+
+    asked = laptop.rigstack("trust")
+    assert asked.returncode == 8 and "nobody said yes" in asked.stderr
+    assert "would run: update-ca-certificates" in laptop.rigstack("trust", "--dry-run").stderr
+    assert curl() == 60, "it is trusted already: nothing was tried"
+    done = laptop.rigstack("trust", "--yes", "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert {one["name"]: one["state"] for one in document["stores"]} == {"system": "trusted", "Chrome": "trusted"}
+    shown = laptop.run("openssl", "x509", "-noout", "-fingerprint", "-sha256", "-in", str(rig.root_certificate))
+    assert document["sha256"] == shown.stdout.strip().partition("=")[2]
+    assert curl() == 0
+    listed = laptop.run("certutil", "-d", f"sql:{laptop.path('.pki/nssdb')}", "-L").stdout
+    assert "rigstack-box" in listed and "C,," in listed
+    assert laptop.rigstack("trust", "box", "--yes").stdout.count("trusted already") == 2
+    assert laptop.rigstack("trust", "--remove").stdout.count("removed") == 2
+    assert curl() == 60
+    assert laptop.rigstack("trust", "--remove").stdout.count("was not there") == 2
+
+
 def test_status_says_what_answers_from_here(laptop: Laptop, rig: LiveRig) -> None:
     done = laptop.rigstack("status", "--json")
     assert done.returncode == 0, done.stdout + done.stderr

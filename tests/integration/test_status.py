@@ -180,8 +180,8 @@ def test_a_new_password_counts_at_once_and_ends_old_logins_but_no_kernel(rig: Li
 def test_trust_is_what_it_takes_to_verify_the_edge(rig: LiveRig, tmp_path: Path) -> None:
     url = f"https://localhost:{rig.https_port}/"
     saved = tmp_path / "root.crt"
-    assert rig.run("trust", "--out", str(saved)).returncode == 0
-    assert rig.run("trust").stdout == saved.read_text()
+    assert rig.run("trust", "--export", str(saved)).returncode == 0
+    assert rig.run("trust", "--export", "-").stdout == saved.read_text()
     without = subprocess.run(["curl", "-sS", url], capture_output=True, text=True)
     assert without.returncode == 60, "it verifies without the certificate: nothing was tried"
     done = subprocess.run(["curl", "-sS", "--cacert", saved, url], capture_output=True, text=True)
