@@ -122,6 +122,20 @@ def stream(
     return child.returncode
 
 
+def succeeds_within(argv: Sequence[str], seconds: float) -> bool:
+    """Whether a command ends well in that time. One that does not is killed and left behind, not waited for.
+
+    A process in a call that the kernel cannot break off (a dead FUSE mount) outlives even SIGKILL until that returns.
+    """
+    silent = subprocess.DEVNULL
+    child = subprocess.Popen(list(argv), stdin=silent, stdout=silent, stderr=silent)
+    try:
+        return child.wait(timeout=seconds) == 0
+    except subprocess.TimeoutExpired:
+        child.kill()
+        return False
+
+
 def start_daemon(
     argv: Sequence[str], *, log: str, env: Mapping[str, str] | None = None, keep_open: Sequence[int] = ()
 ) -> int:

@@ -9,7 +9,7 @@ import click
 from rigstack.cli import console
 from rigstack.errors import ConfigError
 from rigstack.laptop.home import laptop_home
-from rigstack.laptop.mount import Mount, ensure_mounted, ensure_unmounted, list_mounts
+from rigstack.laptop.mount import Mount, ensure_mounted, ensure_unmounted, list_mounts, mount_answers
 from rigstack.laptop.rigs import find_project
 
 
@@ -60,14 +60,24 @@ def unmount(name: str | None, force: bool, as_json: bool) -> None:
             mounts = list_mounts(frozenset({alias}))
     for one in mounts:
         ensure_unmounted(Path(one.folder), force=force)
-    _report(mounts, as_json=as_json)
+    _report(mounts, as_json=as_json, verb="unmounted")
 
 
-def _report(mounts: tuple[Mount, ...], *, as_json: bool) -> None:
+def _report(mounts: tuple[Mount, ...], *, as_json: bool, verb: str = "") -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        words = list(pool.map(lambda one: verb or ("mounted" if mount_answers(one) else "does not answer"), mounts))
     if as_json:
-        console.result_json({"mounts": [{"source": one.source, "folder": one.folder} for one in mounts]})
+        rows = zip(mounts, words, strict=True)
+        console.result_json(
+            {"mounts": [{"source": one.source, "folder": one.folder, "state": state} for one, state in rows]}
+        )
     elif not mounts:
         console.result("no mounts")
     else:
-        rows = [[one.source.replace(".direct:", ":", 1), one.folder] for one in mounts]
-        console.result(console.table(["PROJECT", "FOLDER"], rows))
+        lines = [
+            [one.source.replace(".direct:", ":", 1), one.folder, state]
+            for one, state in zip(mounts, words, strict=True)
+        ]
+        console.result(console.table(["PROJECT", "FOLDER", "STATE"], lines))

@@ -26,7 +26,7 @@ def pycharm(project: str, folder: str | None, undo: bool, dry_run: bool, as_json
     """Set PyCharm up for PROJECT: FOLDER (default: the current one) is uploaded to it on every save.
 
     Writes three files in FOLDER/.idea, merged into what is there, and keeps a forward up for PyCharm's own SSH, which
-    follows no jump. After a restart of this machine run it again. Needs PyCharm with Pro features.
+    follows no jump; after a restart of this machine it comes back when you log in. Needs PyCharm with Pro features.
     """
     from rigstack.laptop.pycharm import ensure_address, idea_texts, planned_address, undo_idea, workspace_at, write_idea
     from rigstack.render.pycharm import gateway_link

@@ -11,7 +11,7 @@ from rigstack.config.rigdir import find_rig
 from rigstack.errors import ConfigError
 from rigstack.plan.status import Status
 
-_STYLES = {"reachable": "green", "unknown": "dim"}
+_STYLES = {"reachable": "green", "mounted": "green", "unknown": "dim"}
 
 
 def is_from_afar(rig_dir: str | None, name: str | None) -> bool:
@@ -33,11 +33,13 @@ def is_from_afar(rig_dir: str | None, name: str | None) -> bool:
 def status_from_afar(context: click.Context, name: str | None, *, as_json: bool) -> None:
     """Looks through the gateway and the edge, and reports; exit code 5 when something does not answer."""
     from rigstack.laptop.home import laptop_home
+    from rigstack.laptop.kept import list_kept
     from rigstack.laptop.reach import observe_rig
     from rigstack.laptop.rigs import find_connection
 
     home = laptop_home()
     connection = find_connection(home, name)
+    list_kept(home)  # revives what died with a restart of this machine
     report = observe_rig(home, connection)
     if as_json:
         console.result_json(report.document)
@@ -58,6 +60,12 @@ def _page(report: Status) -> str:
     lines.append(console.table(["SERVICE", "STATE", "WHERE"], rows))
     headers = ["PROJECT", "WORKSPACE", "NOTEBOOK", "NOTEBOOK ADDRESS"]
     lines += ["", console.table(headers, [_row(project) for project in document["projects"]])]
+    if document["mounts"]:
+        rows = [
+            [one["source"].replace(".direct:", ":", 1), one["folder"], _word(one["state"])]
+            for one in document["mounts"]
+        ]
+        lines += ["", console.table(["MOUNT", "FOLDER", "STATE"], rows)]
     for problem in report.problems:
         lines += ["", f"{console.paint('!', 'yellow')} {problem.what}", f"  {problem.remedy}"]
     lines += ["", "This is what answers from here; health, GPUs and images are shown by `rigstack status` on the host."]

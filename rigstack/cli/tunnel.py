@@ -22,7 +22,8 @@ from rigstack.laptop.tunnel import answers, find_tunnel, pick_port, start_tunnel
 def tunnel(project: str | None, ports: tuple[str, ...], show: bool, stop: bool, as_json: bool) -> None:
     """Keep PORTs of PROJECT's programs on this laptop: `rigstack tunnel demo 6006` is tensorboard on 127.0.0.1:6006.
 
-    Runs in the background and comes back by itself after a cut. When a port is taken here the next free one is used.
+    Runs in the background and comes back by itself after a cut, and after a restart of this machine when you log in.
+    When a port is taken here the next free one is used.
     """
     home = laptop_home()
     if stop:
@@ -32,6 +33,7 @@ def tunnel(project: str | None, ports: tuple[str, ...], show: bool, stop: bool, 
         _report(gone, as_json=as_json, verb="stopped")
         return
     if show or project is None:
+        list_kept(home)  # revives what died with a restart, of every kind: what runs at login counts on it
         _report(_chosen(home, project, ()), as_json=as_json)
         return
     target = find_project(home, project)

@@ -60,6 +60,7 @@ class LaptopHome(Value):
         return Places(
             known_hosts=self.as_ssh(self.folder / f"{name}.known_hosts"),
             at_home=str(self.folder / "at-home").replace("%", "%%"),
+            port_free=str(self.folder / "port-free").replace("%", "%%"),
             control_path=self._control_path(),
         )
 

@@ -1,4 +1,4 @@
-"""Processes that rigstack keeps up in the background: started, found again, told about, stopped.
+"""Processes that rigstack keeps up in the background: started, found again, revived, told about, stopped.
 
 Each is a loop in a shell that starts its command again whenever it ends. The loop holds a lock for as long as it
 lives, so that what is alive is known for sure, whatever became of process ids.
@@ -17,6 +17,7 @@ from pathlib import Path
 from rigstack import process
 from rigstack.errors import HostError
 from rigstack.laptop.home import LaptopHome, write_bytes
+from rigstack.laptop.login import ensure_at_login, forget_at_login
 from rigstack.value import Value
 
 # 1 s, 2, 4, then every 8 s; from the start again after half a minute of success.
@@ -84,13 +85,14 @@ def start_kept(home: LaptopHome, kept: Kept) -> Kept:
         started = kept.replace(pid=pid, since=time.strftime("%Y-%m-%d %H:%M:%S"))
         document = {**started.__dict__, "argv": list(kept.argv)}
         write_bytes(folder / f"{kept.id}.json", json.dumps(document).encode())
+        ensure_at_login(home)
         return started
     finally:
         os.close(lock)
 
 
 def list_kept(home: LaptopHome, kind: str | None = None) -> tuple[Kept, ...]:
-    """What is kept up now, of one kind or of all; what died (a restart of the laptop) is forgotten."""
+    """What is kept up, of one kind or of all; what died (by a restart of the laptop) is started again."""
     found = []
     for path in sorted(folder_of(home).glob("*.json")):
         try:
@@ -98,10 +100,14 @@ def list_kept(home: LaptopHome, kind: str | None = None) -> tuple[Kept, ...]:
             kept = Kept(**{**document, "argv": tuple(document["argv"])})
         except (OSError, ValueError, TypeError, KeyError):
             continue
+        if kind not in (None, kept.kind):
+            continue
         if not _lives(path):
-            _forget(home, kept)
-        elif kind in (None, kept.kind):
-            found.append(kept)
+            try:
+                kept = start_kept(home, kept)
+            except HostError:  # another rigstack was faster
+                continue
+        found.append(kept)
     return tuple(found)
 
 
@@ -148,3 +154,4 @@ def _forget(home: LaptopHome, kept: Kept) -> None:
             (folder_of(home) / f"{kept.id}.{kind}").unlink()
     with contextlib.suppress(OSError):
         folder_of(home).rmdir()
+        forget_at_login(home)  # it was the last one

@@ -20,6 +20,7 @@ from rigstack.laptop.rigs import Target
 from rigstack.value import Value
 
 PATIENCE = 20.0  # seconds
+ANSWER = 3.0  # seconds in which a mount that works says something
 
 
 class Mount(Value):
@@ -67,6 +68,15 @@ def list_mounts(aliases: frozenset[str] | None = None) -> tuple[Mount, ...]:
         if colon and name.endswith(".direct") and (aliases is None or name in aliases):
             found.append(Mount(source=source, folder=folder))
     return tuple(found)
+
+
+def mount_answers(one: Mount) -> bool:
+    """Whether the other side of a mount answers now.
+
+    A child asks, since a call into a dead mount does not come back.
+    """
+    code = "import os, sys; os.statvfs(sys.argv[1])"  # statvfs(3) is never answered from a cache
+    return process.succeeds_within((sys.executable, "-c", code, one.folder), ANSWER)
 
 
 def _mounted() -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ from typing import Any
 from rigstack.errors import ConfigError, ReachError, RigstackError
 from rigstack.laptop import ssh
 from rigstack.laptop.home import LaptopHome
+from rigstack.laptop.mount import list_mounts, mount_answers
 from rigstack.laptop.rigs import Target
 from rigstack.plan.fingerprint import fingerprint
 from rigstack.plan.remote import Connection, RemoteProject, RemoteRig
@@ -91,7 +92,9 @@ def observe_rig(home: LaptopHome, connection: Connection) -> Status:
     Raises AccessError, TrustError or ReachError when the gateway does not let us look.
     """
     rig = read_again(home, connection)
+    mounts = list_mounts(frozenset(connection.direct_alias(project.name) for project in connection.rig.projects))
     with ThreadPoolExecutor(max_workers=8) as pool:
+        living = list(pool.map(mount_answers, mounts))
         shells = list(pool.map(lambda project: workspace_answers(home, connection, project), rig.projects))
         notebooks = list(pool.map(lambda project: notebook_answers(connection, project), rig.projects))
     problems: list[Problem] = []
@@ -121,6 +124,14 @@ def observe_rig(home: LaptopHome, connection: Connection) -> Status:
                 "notebook": {**_part(notebook), "url": connection.notebook_url(project)},
             }
         )
+    problems += [
+        Problem(
+            what=f"the mount at {one.folder} does not answer",
+            remedy=f"it comes back by itself when the rig does; else: rigstack unmount --force {one.folder}",
+        )
+        for one, alive in zip(mounts, living, strict=True)
+        if not alive
+    ]
     edge = "unknown" if not notebooks else "unreachable" if None in notebooks else "reachable"
     if edge == "unreachable":
         problems.append(
@@ -145,6 +156,10 @@ def observe_rig(home: LaptopHome, connection: Connection) -> Status:
         "gateway": {"state": "reachable", "port": connection.port, "fingerprint": fingerprint(rig.gateway_key)},
         "ddns": {"state": "unknown", "hostname": rig.hostname, "address": "unknown", "public_address": "unknown"},
         "projects": projects,
+        "mounts": [
+            {"source": one.source, "folder": one.folder, "state": "mounted" if alive else "does not answer"}
+            for one, alive in zip(mounts, living, strict=True)
+        ],
         "problems": [{"what": problem.what, "remedy": problem.remedy} for problem in problems],
     }
     return Status(document=document, problems=tuple(problems))

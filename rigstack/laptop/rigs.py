@@ -35,6 +35,13 @@ echo "$((now + 20)) $answer" > "$kept"
 exit "$answer"
 """
 
+# Run by ssh's `Match exec` for each port that a project declares. Without bash the port counts as free.
+PORT_FREE = """\
+#!/bin/sh
+# port-free PORT: does nobody answer at 127.0.0.1:PORT?
+! bash -c ": < /dev/tcp/127.0.0.1/$1" 2> /dev/null
+"""
+
 
 class Target(Value):
     """A project on a connected rig, by the words of a command."""
@@ -104,6 +111,7 @@ def files_of(home: LaptopHome, connection: Connection) -> dict[Path, str]:
     places = home.places(connection.name)
     return {
         home.folder / "at-home": AT_HOME,
+        home.folder / "port-free": PORT_FREE,
         home.folder / f"{connection.name}.known_hosts": render_known_hosts(connection),
         home.folder / f"{connection.name}.conf": render_ssh_config(connection, places),
         home.folder / f"{connection.name}.json": json.dumps({"schema": 1, **connection_document(connection)}, indent=2)
@@ -155,7 +163,7 @@ def undo_plan(home: LaptopHome, connection: Connection) -> tuple[Path, ...]:
     paths = [home.folder / f"{connection.name}.{kind}" for kind in ("conf", "known_hosts", "json")]
     paths += sorted(home.folder.glob(".at-home-*"))
     if last:
-        paths += [home.folder / "at-home", home.backup, home.config]
+        paths += [home.folder / "at-home", home.folder / "port-free", home.backup, home.config]
     return tuple(path for path in paths if path.exists())
 
 

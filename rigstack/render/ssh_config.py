@@ -12,10 +12,11 @@ MARK = "# rigstack: the ssh names of connected rigs; `rigstack disconnect` takes
 
 
 class Places(Value):
-    """Paths as they stand in ssh_config: known_hosts, the script at-home, and the ControlPath ("" leaves it out)."""
+    """Paths as they stand in ssh_config: known_hosts, our two scripts, and the ControlPath ("" leaves it out)."""
 
     known_hosts: str
     at_home: str
+    port_free: str
     control_path: str
 
 
@@ -90,7 +91,14 @@ def _project(
         f"    ControlPath {quoted(places.control_path)}",
         "    ControlPersist 10m",
     ]
-    forwards = [f"    LocalForward 127.0.0.1:{ports[project.name, port]} 127.0.0.1:{port}" for port in project.ports]
+    forwards = []
+    for port in project.ports:
+        # Only when the port is free here: whoever has it, be it the shared connection, ssh would say that it cannot.
+        local = ports[project.name, port]
+        forwards += [
+            f"Match originalhost {alias} exec \"/bin/sh '{places.port_free}' {local}\"",
+            f"    LocalForward 127.0.0.1:{local} 127.0.0.1:{port}",
+        ]
     return [
         f"Host {alias} {direct}",
         f"    HostName {project.host}",

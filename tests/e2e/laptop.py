@@ -114,6 +114,13 @@ class Laptop:
         """Somebody in the middle: what goes to that port of the rig ends at a port of this machine."""
         self._inside(f"iptables -t nat -A OUTPUT -p tcp --dport {port} -j REDIRECT --to-ports {to}")
 
+    def drop(self, port: int) -> None:
+        """Nothing gets to that port of the rig from here."""
+        self._inside(f"iptables -I OUTPUT -o cable -p tcp --dport {port} -j DROP")
+
+    def drop_no_more(self, port: int) -> None:
+        self._inside(f"iptables -D OUTPUT -o cable -p tcp --dport {port} -j DROP")
+
     def redirect_no_more(self) -> None:
         self._inside("iptables -t nat -F OUTPUT")
 

@@ -184,6 +184,30 @@ def test_at_home_the_lan_address_is_used_and_no_key_is_asked_for(laptop: Laptop,
         ensure_connected(home, real)
 
 
+def declared_ports_are_here_and_in_nobody_s_way(laptop: Laptop, alias: str) -> None:
+    """tensorboard's port is forwarded; a second session, or a port that is taken here, goes on and says nothing."""
+    serve = "python3 -m http.server --bind 127.0.0.1 6006"
+    laptop.run("ssh", alias, f"setsid -f {serve} > /dev/null 2>&1")
+    curl = ("curl", "-s", "-o", "/dev/null", "http://127.0.0.1:6006/")
+    wait_for("the declared port answers here", lambda: laptop.run(*curl).returncode == 0)
+    second = laptop.run("ssh", alias, "echo second")
+    assert (second.stdout, second.stderr) == ("second\n", "")
+    laptop.run("ssh", "-O", "exit", alias)
+    assert laptop.run(*curl).returncode != 0
+    holder = laptop.start(sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "6006")
+    try:
+        wait_for("the port is taken", lambda: laptop.run(*curl).returncode == 0)
+        for words in ("first", "second"):
+            done = laptop.run("ssh", alias, f"echo {words}")
+            assert (done.stdout, done.stderr) == (f"{words}\n", "")
+        assert "Master running" in laptop.run("ssh", "-O", "check", alias).stderr
+    finally:
+        holder.kill()
+        holder.wait()
+        laptop.run("ssh", alias, "pkill -f [h]ttp.server")
+        laptop.run("ssh", "-O", "exit", alias)
+
+
 def test_refresh_learns_new_projects_and_remembers_old_ones(laptop: Laptop, rig: LiveRig) -> None:
     rig.append("[projects.cifar]\nports = [6006]\n")
     rig.up()
@@ -193,7 +217,7 @@ def test_refresh_learns_new_projects_and_remembers_old_ones(laptop: Laptop, rig:
     done = laptop.rigstack("refresh")
     assert done.returncode == 0, done.stderr
     assert laptop.run("ssh", f"{rig.name}-cifar", "echo $RIGSTACK_PROJECT").stdout == "cifar\n"
-    laptop.run("ssh", "-O", "exit", f"{rig.name}-cifar")
+    declared_ports_are_here_and_in_nobody_s_way(laptop, f"{rig.name}-cifar")
     (rig.path / "rig.toml").write_text(rig.toml.replace("[projects.cifar]\nports = [6006]\n", ""))
     rig.up()
     assert "no longer there: cifar" in laptop.rigstack("refresh").stderr
@@ -217,6 +241,60 @@ def test_a_key_taken_away_is_out_at_once(laptop: Laptop, rig: LiveRig) -> None:
     assert rig.run("key", "add", *key.split()).returncode == 0
     login = ("ssh", "-o", "BatchMode=yes", f"{rig.name}-demo", "true")
     wait_for("the key is taken again", lambda: laptop.run(*login).returncode == 0, timeout=60)
+
+
+@pytest.fixture
+def office(laptop: Laptop, rig: LiveRig, tmp_path: Path) -> Iterator[str]:
+    """An ssh host of the person's own, on the rig's side; and no other way to the rig."""
+    port, key = free_port(), tmp_path / "office_key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    keys = tmp_path / "authorized_keys"
+    keys.write_text(laptop.path(".ssh/id_ed25519.pub").read_text())
+    Path("/run/sshd").mkdir(exist_ok=True)
+    options = (f"ListenAddress={laptop.rig_address}", f"AuthorizedKeysFile={keys}", "PidFile=none", "StrictModes=no")
+    words = ["/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-p", str(port), "-h", str(key), "-o", "LogLevel=DEBUG1"]
+    own = f"Host office\n  HostName {laptop.rig_address}\n  Port {port}\n"
+    own += f"  UserKnownHostsFile {laptop.home}/office_known\n"
+    before = laptop.path(".ssh/config").read_bytes()
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen([*words, *(word for one in options for word in ("-o", one))], stderr=log)
+    try:
+        laptop.path(".ssh/config").write_bytes(before + own.encode())
+        login = ("ssh", "-o", "StrictHostKeyChecking=accept-new", "-o", "BatchMode=yes", "office", "true")
+        wait_for("the office lets us in", lambda: laptop.run(*login).returncode == 0)
+        laptop.drop(rig.ssh_port)
+        yield "office"
+        assert f"{laptop.rig_address} port {rig.ssh_port}" in (tmp_path / "log").read_text(), "it went another way"
+    finally:
+        laptop.drop_no_more(rig.ssh_port)
+        server.terminate()
+        server.wait(timeout=10)
+        laptop.path(".ssh/config").write_bytes(before)
+        laptop.path("office_known").unlink(missing_ok=True)
+
+
+def test_through_another_host(laptop: Laptop, rig: LiveRig, where: str, office: str) -> None:
+    laptop.run("ssh", "-O", "exit", f"{rig.name}-demo")
+    assert laptop.run("ssh", "-o", "ConnectTimeout=2", f"{rig.name}-gateway").returncode == 255, "there is another way"
+    words = ("connect", where, "--as", "far", "--jump", office)
+    try:
+        wrong = laptop.rigstack(*words, "--fingerprint", "SHA256:" + "A" * 43)
+        assert wrong.returncode == 9
+        done = laptop.rigstack(*words, "--fingerprint", gateway_fingerprint(rig))
+        assert done.returncode == 0, done.stderr
+        assert laptop.run("ssh", "-o", "BatchMode=yes", "far-demo", "id -un").stdout == "dev\n"
+        laptop.path("far.txt").write_text("far")
+        assert laptop.rigstack("cp", "far.txt", "far-demo:").returncode == 0
+        assert (rig.code() / "far.txt").read_text() == "far"
+        assert laptop.rigstack("refresh", "far").returncode == 0
+        assert json.loads(laptop.rigstack("status", "far", "--json").stdout)["gateway"]["state"] == "reachable"
+        folder = laptop.path("far")
+        folder.mkdir()
+        told = json.loads(laptop.rigstack("pycharm", "far-demo", str(folder), "--json").stdout)
+        keys = laptop.run("ssh-keyscan", "-t", "ed25519", "-p", str(told["port"]), "127.0.0.1").stdout
+        assert "ssh-ed25519" in keys
+    finally:
+        assert laptop.rigstack("disconnect", "far").returncode == 0
 
 
 def test_disconnect_undoes_all_of_it(laptop: Laptop, rig: LiveRig) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rigstack.laptop.login import REVIVE
 from tests.conftest import MakeRig
 from tests.e2e.laptop import Laptop, connected_rig
 from tests.live_rig import LiveRig, free_port, wait_for
@@ -85,6 +86,18 @@ def test_the_forward_comes_back_after_a_cut(laptop: Laptop, rig: LiveRig) -> Non
     healed = time.monotonic()
     wait_for("the forward is back", greets, timeout=60)
     print(f"PyCharm's forward: back {time.monotonic() - healed:.1f} s after the cut healed")
+
+
+def test_the_forward_comes_back_after_a_restart_of_the_laptop(laptop: Laptop, rig: LiveRig) -> None:
+    told = json.loads(laptop.rigstack("pycharm", "demo", "work", "--json").stdout)
+    keys = ("ssh-keyscan", "-T", "2", "-t", "ed25519", "-p", str(told["port"]), "127.0.0.1")
+    laptop.run("pkill", "-KILL", "-f", "rigstack-kept")
+    laptop.run("pkill", "-KILL", "-f", "box-gateway")
+    wait_for("the forward is gone", lambda: "ssh-ed25519" not in laptop.run(*keys).stdout)
+    assert laptop.run(*REVIVE).returncode == 0  # what runs at login
+    wait_for("the forward is back", lambda: "ssh-ed25519" in laptop.run(*keys).stdout)
+    again = json.loads(laptop.rigstack("pycharm", "demo", "work", "--json").stdout)
+    assert (again["port"], again["files"]) == (told["port"], [])
 
 
 def test_undo_puts_the_project_back(laptop: Laptop, rig: LiveRig) -> None:

@@ -38,7 +38,8 @@ def test_a_mount_is_the_project_s_folder(laptop: Laptop, rig: LiveRig, mounted: 
     assert (rig.code() / "mounted.py").read_text() == "print(1)\n"
     assert (rig.code() / "mounted.py").stat().st_uid == rig.code().stat().st_uid
     assert laptop.rigstack("mount", "demo", "mnt").returncode == 0  # once more: nothing to do
-    assert "/code/demo" in laptop.rigstack("mount", "--list").stdout
+    assert json.loads(laptop.rigstack("mount", "--list", "--json").stdout)["mounts"][0]["state"] == "mounted"
+    assert json.loads(laptop.rigstack("status", "--json").stdout)["mounts"][0]["state"] == "mounted"
     # What the folder beneath would take: the laptop's other side sees it without the mount.
     assert laptop.path("mnt").stat().st_mode & 0o777 == 0
     with pytest.raises(OSError):
@@ -79,6 +80,8 @@ def test_a_mount_lives_through_a_cut(laptop: Laptop, rig: LiveRig, mounted: str)
             timeout=60,
         )
         assert mounted in laptop.run("cat", "/proc/self/mounts").stdout, "the mount went away"
+        listed = laptop.rigstack("mount", "--list", timeout=15)  # does not hang on it
+        assert "does not answer" in listed.stdout
         assert not (rig.code() / "during.txt").exists(), "the cut did not hurt"
     finally:
         laptop.heal()

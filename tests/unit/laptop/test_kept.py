@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import plistlib
 import signal
 import socket
+import sys
 import time
 from pathlib import Path
 
@@ -64,12 +66,46 @@ def test_stop_ends_what_it_started(home: LaptopHome) -> None:
     until(lambda: not alive(child))
 
 
-def test_what_was_killed_is_forgotten(home: LaptopHome) -> None:
+def test_what_died_is_started_again(home: LaptopHome) -> None:
+    """All its processes are gone, as after a restart of the laptop."""
     one = kept(home, "sleep", "300")
-    os.killpg(one.pid, signal.SIGKILL)
-    until(lambda: list_kept(home) == ())
-    again = kept(home, "sleep", "300")
-    stop_kept(home, again)
+    try:
+        os.killpg(one.pid, signal.SIGKILL)
+        until(lambda: not alive(one.pid))
+        (again,) = list_kept(home)
+        assert (again.argv, again.about) == (one.argv, one.about)
+        assert again.pid != one.pid
+        assert alive(again.pid)
+        assert list_kept(home) == (again,)
+    finally:
+        for each in list_kept(home):
+            stop_kept(home, each)
+    assert list_kept(home) == ()
+
+
+def test_at_login_it_comes_back_while_something_is_kept(home: LaptopHome) -> None:
+    units = home.path / ".config/systemd/user"
+    units.mkdir(parents=True)  # this machine has systemd's user manager
+    job = Kept(kind="sync", id="a", alias="box-demo", about={}, argv=("sleep", "300"))
+    one, other = start_kept(home, job), start_kept(home, job.replace(id="b"))
+    unit = units / "rigstack-kept.service"
+    assert f'ExecStart="{sys.executable}" "-m" "rigstack" "tunnel" "--list"' in unit.read_text()
+    assert (units / "default.target.wants/rigstack-kept.service").readlink() == unit
+    stop_kept(home, one)
+    assert unit.exists()
+    stop_kept(home, other)
+    assert list(units.iterdir()) == []
+
+
+def test_on_macos_launchd_brings_it_back(home: LaptopHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    one = kept(home, "sleep", "300")
+    agent = home.path / "Library/LaunchAgents/rigstack.kept.plist"
+    told = plistlib.loads(agent.read_bytes())
+    stop_kept(home, one)
+    assert told["ProgramArguments"] == [sys.executable, "-m", "rigstack", "tunnel", "--list"]
+    assert told["RunAtLoad"] is told["AbandonProcessGroup"] is True
+    assert not agent.exists()
 
 
 def test_ports() -> None:

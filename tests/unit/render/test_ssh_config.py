@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rigstack import process
+from rigstack.laptop.rigs import PORT_FREE
 from rigstack.plan.remote import Connection, parse_description
 from rigstack.render.description import render_description
 from rigstack.render.ssh_config import (
@@ -35,6 +36,7 @@ ports = [6006, 6007]
 PLACES = Places(
     known_hosts="~/.ssh/rigstack/box.known_hosts",
     at_home="/home/me/.ssh/rigstack/at-home",
+    port_free="/home/me/.ssh/rigstack/port-free",
     control_path="~/.ssh/rigstack/%C",
 )
 
@@ -74,7 +76,8 @@ def effective(tmp_path: Path, text: str, host: str) -> dict[str, str]:
 
 
 def test_ssh_reads_it_as_meant(tmp_path: Path) -> None:
-    text = render_ssh_config(a_connection(), PLACES)
+    (tmp_path / "port-free").write_text(PORT_FREE)
+    text = render_ssh_config(a_connection(), PLACES.replace(port_free=str(tmp_path / "port-free")))
     demo = effective(tmp_path, text, "box-demo")
     assert (demo["hostname"], demo["user"], demo["port"]) == ("demo", "dev", "22")
     assert (demo["proxyjump"], demo["hostkeyalias"]) == ("box-gateway", "box-demo")
