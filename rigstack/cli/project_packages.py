@@ -21,29 +21,84 @@ class _Difference(Value):
     package: HandInstalled
     said: str | None
 
-    @property
-    def written(self) -> bool:
-        return self.said == f"=={self.package.version}" or bool(self.package.source and self.said is not None)
+
+class _Named(Value):
+    """What the project's files name. versions: package -> what they say of it. locked: package -> version in uv.lock.
+
+    local: the paths of the project's own packages.
+    """
+
+    versions: dict[str, str]
+    locked: dict[str, str]
+    local: frozenset[str]
+
+    def has(self, package: HandInstalled, project: str) -> bool:
+        """Whether the package is written down just as it is installed."""
+        if package.path:
+            return package.inside(project) in self.local
+        name = plain_name(package.name)
+        said = self.versions.get(name)
+        if package.source:
+            return said == f"@{package.source}"
+        return package.version in (self.locked.get(name), (said or "").removeprefix("=="))
 
 
-def _differences(folder: Path, sets: HandSets) -> list[_Difference]:
+def _differences(folder: Path, sets: HandSets) -> tuple[list[_Difference], int]:
+    """What somebody asked for and is not written down, and how many packages came along with that."""
     named = _named(folder)
-    found = (_Difference(package=one, said=named.get(plain_name(one.name))) for one in sets.packages)
-    return [one for one in found if not one.written]
+    missing = [one for one in sets.packages if not named.has(one, folder.name)]
+    asked = {one.name for one in missing if one.requested}
+    written = _brought(sets, {one.name for one in sets.packages if one.requested} - asked)
+    brought = _brought(sets, asked) - written
+    # Neither asked for nor brought along by anything that is still there: all that is left of something is on its own.
+    shown = [one for one in missing if one.requested or plain_name(one.name) not in brought | written]
+    found = [_Difference(package=one, said=named.versions.get(plain_name(one.name))) for one in shown]
+    return found, sum(plain_name(one.name) in brought for one in missing if not one.requested)
 
 
-def _named(folder: Path) -> dict[str, str]:
-    """Every package that the project's files name -> its specifier."""
+def _brought(sets: HandSets, names: set[str]) -> set[str]:
+    """The packages that these require, and what those do."""
+    requires = {plain_name(one.name): one.requires for one in sets.packages}
+    waiting, found = [plain_name(name) for name in names], set[str]()
+    while waiting:
+        new = set(requires.get(waiting.pop(), ())) - found
+        found |= new
+        waiting += new
+    return found
+
+
+def _named(folder: Path) -> _Named:
     from rigstack.host.project.packages import parse_pyproject
-    from rigstack.host.project_files import read_project_inputs
+    from rigstack.host.project.requirements import read_requirements
 
-    files = dict(read_project_inputs(folder, "files").files)
-    named = named_versions(files.get("requirements.txt", ""))
-    pyproject = folder / "pyproject.toml"
-    if pyproject.is_file():
-        document = parse_pyproject(pyproject, pyproject.read_text(encoding="utf-8"))
-        named |= named_versions("\n".join(document.get("project", {}).get("dependencies", ())))
-    return named
+    versions: dict[str, str] = {}
+    local = set()
+    if (folder / "requirements.txt").is_file():
+        wanted = read_requirements(folder / "requirements.txt")
+        versions |= named_versions(wanted.text)
+        local |= {one.path for one in wanted.local}
+    if (file := folder / "pyproject.toml").is_file():
+        document = parse_pyproject(file, file.read_text(encoding="utf-8"))
+        project, groups = document.get("project", {}), document.get("dependency-groups", {})
+        lines = [*project.get("dependencies", ()), *(one for one in groups.get("dev", ()) if isinstance(one, str))]
+        versions |= named_versions("\n".join(lines))
+        local |= {"."} if "build-system" in document else set()
+    elif (file := folder / "environment.yml").is_file() and not versions:
+        from rigstack.host.project.conda import parse_environment
+
+        given = parse_environment(file, file.read_text(encoding="utf-8"))
+        versions |= named_versions("\n".join([*(line for _, line in given.wheels), *given.pip]))
+    return _Named(versions=versions, locked=_locked(folder / "uv.lock"), local=frozenset(local))
+
+
+def _locked(lock: Path) -> dict[str, str]:
+    import tomllib
+
+    try:
+        packages = tomllib.loads(lock.read_text(encoding="utf-8")).get("package", ())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return {}
+    return {plain_name(one["name"]): one["version"] for one in packages if "name" in one and "version" in one}
 
 
 @project.command()
@@ -55,24 +110,26 @@ def diff(context: click.Context, name: str, as_json: bool) -> None:
     place, rig = rig_of(context)
     known_projects(rig, (name,))
     sets = observe_hand_installed(place.homes / name)
-    found = _differences(place.code / name, sets)
+    found, brought = _differences(place.code / name, sets)
     if as_json:
         packages = [
             {
                 "name": one.package.name,
                 "version": one.package.version,
                 "requested": one.package.requested,
+                "line": one.package.line(name),
+                "from": one.package.path or one.package.source,
                 "files": one.said,
             }
             for one in found
         ]
-        console.result_json({"packages": packages, "set_aside": dict(sets.aside)})
+        console.result_json({"packages": packages, "brought_along": brought, "set_aside": dict(sets.aside)})
         return
-    asked = [one for one in found if one.package.requested]
-    for one in asked:
+    for one in found:
         said = "" if one.said is None else f"   (the files say {one.said or 'any version'})"
-        console.result(f"+ {one.package.line}{said}")
-    if brought := len(found) - len(asked):
+        outside = f"{one.package.name} from {one.package.path}, which is not in the project's folder"
+        console.result(f"+ {one.package.line(name) or outside}{said}")
+    if brought:
         console.note(f"and {brought} that these brought along")
     if not found:
         console.result("nothing is installed by hand that is not written down")
@@ -91,11 +148,13 @@ def freeze(context: click.Context, name: str, dry_run: bool) -> None:
     place, rig = rig_of(context)
     known_projects(rig, (name,))
     folder = place.code / name
-    lines = {
-        one.package.name: one.package.line
-        for one in _differences(folder, observe_hand_installed(place.homes / name))
-        if one.package.requested
-    }
+    found, _ = _differences(folder, observe_hand_installed(place.homes / name))
+    lines = {one.package.name: line for one in found if (line := one.package.line(name))}
+    for one in found:
+        if not one.package.line(name):
+            console.warn(
+                f"{one.package.name} is from {one.package.path}, which no image has: move it into {place.code / name}"
+            )
     if not lines:
         console.result("nothing to write down")
         return
@@ -107,28 +166,40 @@ def freeze(context: click.Context, name: str, dry_run: bool) -> None:
         write_file(folder / file, text, mode=0o644, owner=code_owner(place.path))
     for line in lines.values():
         console.result(f"{file}: +{line}")
-    if not dry_run:
-        console.note(
-            "next: rigstack up"
-            if file != "pyproject.toml"
-            else "next: `uv lock` if there is a uv.lock, then rigstack up"
-        )
+    if dry_run:
+        return
+    locked = file == "pyproject.toml" and (folder / "uv.lock").is_file()
+    console.note(f"next: {f'`uv lock` in the workspace of {name}, then ' if locked else ''}rigstack up")
 
 
 def _frozen(folder: Path, lines: dict[str, str]) -> tuple[str, str]:
     """The file to change and its new text. Raises ConfigError where writing it would change what the project is."""
     requirements, pyproject = folder / "requirements.txt", folder / "pyproject.toml"
     if requirements.is_file():
-        return "requirements.txt", with_lines(requirements.read_text(encoding="utf-8"), lines)
+        text = requirements.read_text(encoding="utf-8")
+        if "--hash" in text:
+            source = "requirements.in" if (folder / "requirements.in").is_file() else "what it was compiled from"
+            raise _by_its_author(
+                f"{requirements} has hashes", lines, f"write these into {source}, and compile it again"
+            )
+        return "requirements.txt", with_lines(text, lines)
     if pyproject.is_file() and "[project]" in (text := pyproject.read_text(encoding="utf-8")):
         from rigstack.config.edit import with_dependencies
 
+        if local := {name: line for name, line in lines.items() if line.startswith(("-e", "."))}:
+            remedy = "write them into [tool.uv.sources] of pyproject.toml, or into a requirements.txt"
+            raise _by_its_author(f"{pyproject} cannot name folders among its dependencies", local, remedy)
         return "pyproject.toml", with_dependencies(text, tuple(lines.values()))
-    for other in ("environment.yml", "Dockerfile", ".devcontainer", ".devcontainer.json"):
+    for other in ("environment.yml", "environment.yaml", "Dockerfile", ".devcontainer", ".devcontainer.json"):
         if (folder / other).exists():
-            raise ConfigError(
+            raise _by_its_author(
                 f"{folder.name} has a {other}, which only its author can change",
-                details=tuple(lines.values()),
-                remedy=f"write these into what {other} installs",
+                lines,
+                f"write these {'below pip: in' if 'environment' in other else 'into what'} {other}"
+                + ("" if "environment" in other else " installs"),
             )
     return "requirements.txt", with_lines("", lines)
+
+
+def _by_its_author(what: str, lines: dict[str, str], remedy: str) -> ConfigError:
+    return ConfigError(what, details=tuple(lines.values()), remedy=remedy)

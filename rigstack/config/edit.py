@@ -99,20 +99,28 @@ def _projects(source: str) -> dict[str, Any]:
 
 
 def with_dependencies(source: str, lines: tuple[str, ...]) -> str:
-    """pyproject.toml with these in [project] dependencies, each in the place of the one that names its package."""
+    """pyproject.toml with these requirements: each in the place of the one that names its package, else in [project].
+
+    That place may be in a group or an extra; extras, markers and comments of what is replaced stay.
+    """
     import re
 
     import tomlkit
 
-    def plain(line: str) -> str:
-        return re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", line.strip(), maxsplit=1)[0]).lower()
+    from rigstack.render.requirements import changed_line
+
+    def plain(line: object) -> str:
+        return re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", str(line).strip(), maxsplit=1)[0]).lower()
 
     document: Any = tomlkit.parse(source)
     listed = document["project"].setdefault("dependencies", tomlkit.array())
+    tables = (document.get("dependency-groups", {}), document["project"].get("optional-dependencies", {}))
+    lists = [listed, *(one for table in tables for one in table.values())]
     for line in lines:
-        places = [number for number, one in enumerate(listed) if plain(str(one)) == plain(line)]
+        places = [(one, number) for one in lists for number, old in enumerate(one) if plain(old) == plain(line)]
         if places:
-            listed[places[0]] = line
+            there, number = places[0]
+            there[number] = changed_line(str(there[number]), line)
         else:
             listed.append(line)
     return str(document.as_string())
