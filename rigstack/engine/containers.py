@@ -14,6 +14,7 @@ from rigstack.engine import api
 from rigstack.engine.observe import observe_containers
 from rigstack.errors import EngineError, HostError, RigstackError, UnhealthyError
 from rigstack.plan import observed
+from rigstack.render import folders
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -23,10 +24,12 @@ STOP_SECONDS = 10
 
 
 def compose_argv(root: Path, assets: str, *words: str) -> tuple[str, ...]:
-    """docker compose on exactly the rig's two files."""
+    """docker compose on exactly the rig's two files, and what varies in them."""
     state = root / "state"
+    files = (state / "compose.env", *(file for file in (root / folders.FILE,) if file.is_file()))
     return (
-        *("docker", "compose", "--env-file", str(state / "compose.env"), "--project-directory", str(root)),
+        *("docker", "compose", *(word for file in files for word in ("--env-file", str(file)))),
+        *("--project-directory", str(root)),
         *("-f", f"{assets}/compose.yaml", "-f", str(state / "compose.json")),
         *words,
     )

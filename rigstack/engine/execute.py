@@ -15,7 +15,7 @@ from rigstack.engine.bootstrap import bootstrap_source, ensure_bootstrap
 from rigstack.engine.build import BuildInputs, build_images
 from rigstack.engine.check import check_images
 from rigstack.host.ddns import observe_refusal
-from rigstack.host.files import ensure_folder, write_file
+from rigstack.host.files import ensure_folder, folder_inodes, write_file
 from rigstack.host.password import new_password, set_password
 from rigstack.host.ssh_keys import ensure_host_key
 from rigstack.plan.ddns import ddns_problem
@@ -39,6 +39,7 @@ from rigstack.plan.steps import (
     WaitHealthy,
     WriteFile,
 )
+from rigstack.render import folders
 
 PIP_INDEX_SECRET = "pip_index"
 CA_SECRET = "ca_bundle"
@@ -119,8 +120,8 @@ class Execution:
 
     def _do(self, step: Step) -> None:
         match step:
-            case MakeFolders(folders=folders):
-                for folder in folders:
+            case MakeFolders(folders=missing):
+                for folder in missing:
                     path = self.root / folder.path
                     ensure_folder(path, mode=folder.mode, owner=self.owner if folder.owned else None)
             case MakeHostKey(key=key):
@@ -157,6 +158,8 @@ class Execution:
             case StartServices(services=()):
                 pass
             case StartServices(services=services):
+                mounted = {one.name: folder_inodes(self.root, one.folders) for one in self.desired.services}
+                write_file(self.root / folders.FILE, folders.render_folders(mounted), mode=0o644, owner=None)
                 containers.start_services(self.root, self.host.assets, services, lock=self.lock)
             case RestartServices(services=services):
                 containers.restart(self.observed.containers[name].id for name in services)

@@ -13,6 +13,7 @@ from rigstack.engine.neighbours import claim_of
 from rigstack.errors import EngineError
 from rigstack.plan.gpu import Claim
 from rigstack.plan.observed import Container
+from rigstack.render.folders import parse_folders
 
 
 def observe_containers(rig: str, directory: str) -> dict[str, Container]:
@@ -84,6 +85,7 @@ def _container(entry: Mapping[str, object]) -> Container:
         networks=frozenset(names),
         directory=labels.get("rigstack.directory", ""),
         ailment=_ailment(str(entry["Id"])) if state == "unhealthy" else "",
+        folders=parse_folders(labels.get("rigstack.folders", "")),
     )
 
 

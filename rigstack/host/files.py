@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -21,11 +22,26 @@ def observe_files(root: Path, desired: Desired) -> Observed:
     wanted = {file.path for file in desired.edge_files}
     return Observed(
         files=texts,
-        folders=frozenset(folder.path for folder in desired.folders if _is(Path.is_dir, root / folder.path)),
+        folders=folder_inodes(root, (folder.path for folder in desired.folders)),
         keys=frozenset(key.path for key in desired.keys if _whole_key(root / key.path)),
         password=_is(Path.is_file, root / desired.password_file),
         stale=tuple(sorted(set(_files_below(root, EDGE_CURRENT)) - wanted)),
     )
+
+
+def folder_inodes(root: Path, paths: Iterable[str]) -> dict[str, int]:
+    """Those of these folders of the rig that exist -> their inodes. Raises HostError where it may not look."""
+    found = {}
+    for path in paths:
+        try:
+            there = os.stat(f"{root}/{path}")  # noqa: PTH116 - half the time of pathlib on the no-change path
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as failed:
+            raise _cannot("read", root / path, failed) from None
+        if stat.S_ISDIR(there.st_mode):
+            found[path] = there.st_ino
+    return found
 
 
 def _whole_key(path: Path) -> bool:

@@ -69,7 +69,7 @@ class Service(Value):
     name: its name in compose. role: edge, gateway, ddns, workspace or notebook.
     image: the image's name (not its tag). hash: of everything that would change the container.
     networks: the project networks it must be on (the edge and the gateway join them as projects come).
-    folders: those of the rig that are mounted in it; a running container holds on to one that was deleted.
+    folders: those of the rig that are mounted in it; a running container holds on to one that was deleted or moved.
     """
 
     name: str

@@ -14,6 +14,7 @@ class Container(Value):
 
     status: the engine's own words ("Up 3 minutes (healthy)"). networks: project networks by compose name.
     ailment: what its health check last said, of one that is unhealthy.
+    folders: those of the rig that it has mounted -> the inode each had when it was made; empty where that is not known.
     """
 
     service: str
@@ -28,6 +29,7 @@ class Container(Value):
     networks: frozenset[str]
     directory: str = ""
     ailment: str = ""
+    folders: Mapping[str, int] = {}
 
     @property
     def lost_gpus(self) -> bool:
@@ -41,7 +43,8 @@ class Observed(Value):
     built_from: service -> (input -> digest) of the image its container was made from, where known.
     built_lines: service -> (file -> lines) of that image, for the files that are short.
     files: path -> the text on disk, or None when absent, for every file that is generated.
-    folders, keys: those that exist. password: whether one was set. stale: generated files that nothing wants any more.
+    folders: those that exist -> their inodes. keys: those that exist. password: whether one was set.
+    stale: generated files that nothing wants any more.
     """
 
     containers: Mapping[str, Container] = {}
@@ -49,7 +52,7 @@ class Observed(Value):
     built_from: Mapping[str, Mapping[str, str]] = {}
     built_lines: Mapping[str, Mapping[str, tuple[str, ...]]] = {}
     files: Mapping[str, str | None] = {}
-    folders: frozenset[str] = frozenset()
+    folders: Mapping[str, int] = {}
     keys: frozenset[str] = frozenset()
     password: bool = False
     stale: tuple[str, ...] = ()

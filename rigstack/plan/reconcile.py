@@ -45,7 +45,7 @@ def reconcile(
     services = [s for s in services if s.name not in hold]
     starting = {s.name: cause for s in services if (cause := _start_cause(s, desired, observed, lost))}
     steps: list[Step] = []
-    steps += _detach(lost)
+    steps += _detach(lost, observed)
     steps += _prepare(desired, observed)
     steps += _write(desired, observed, names_images=False)
     steps += _build(desired, observed, [s for s in services if s.name in starting])
@@ -80,27 +80,28 @@ def needs_images(desired: Desired, containers: Mapping[str, Container]) -> bool:
 
 def _losses(desired: Desired, observed: Observed) -> dict[str, str]:
     """Service -> what its running container has lost and only a new one gets back: a folder that it has mounted and
-    that is no longer there, or its GPUs."""
-    gone = {folder.path for folder in desired.folders} - observed.folders
+    that is no longer there, or not the same, or its GPUs."""
     lost = {}
     for service in desired.services:
         container = observed.containers.get(service.name)
-        if container is not None and container.state == "running":
-            first = next((folder for folder in service.folders if folder in gone), "")
-            if first:
-                lost[service.name] = f"{first} was deleted"
-            elif container.lost_gpus:
-                lost[service.name] = container.ailment
+        if container is None or container.state != "running":
+            continue
+        if container.lost_gpus:
+            lost[service.name] = container.ailment
+        for folder in service.folders:
+            there = observed.folders.get(folder)
+            if there is None or there != container.folders.get(folder, there):
+                lost[service.name] = f"{folder} was {'deleted' if there is None else 'replaced'}"
+                break
     return lost
 
 
-def _detach(lost: Mapping[str, str]) -> list[Step]:
-    """Containers that have lost something go first: with a deleted folder mounted, they would never see the one made in
-    its place; and afterwards nothing would tell them from healthy ones.
+def _detach(lost: Mapping[str, str], observed: Observed) -> list[Step]:
+    """Containers that compose takes for right, since only their GPUs are gone, go first. So does an edge that holds on
+    to a deleted folder: what is published is validated in it, and it would not see that.
     """
-    if not lost:
-        return []
-    return [RemoveServices(services=tuple(lost), cause=", ".join(dict.fromkeys(lost.values())))]
+    gone = [name for name in lost if name == "edge" or observed.containers[name].lost_gpus]
+    return [RemoveServices(services=tuple(gone), cause=", ".join(dict.fromkeys(lost[n] for n in gone)))] if gone else []
 
 
 def _prepare(desired: Desired, observed: Observed) -> list[Step]:

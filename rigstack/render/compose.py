@@ -8,6 +8,7 @@ from typing import Any
 
 from rigstack.config.model import Project, Rig
 from rigstack.plan.host import Host
+from rigstack.render.folders import folders_variable
 from rigstack.value import Value
 
 CA_TARGET = "/etc/rigstack/ca/ca-certificates.crt"
@@ -89,6 +90,7 @@ def render_service(rig: Rig, host: Host, spec: ServiceSpec) -> dict[str, Any]:
         "rigstack.directory": _literal(rig.dir),
         "rigstack.role": spec.role,
         "rigstack.project": spec.project.name if spec.project else "",
+        "rigstack.folders": f"${{{folders_variable(spec.name)}-}}",
     }
     if spec.project is None:
         service: dict[str, Any] = {"labels": labels}

@@ -243,6 +243,21 @@ def test_a_kill_while_deleted_state_is_written_again(worn: LiveRig) -> None:
     assert worn.curl("/p/demo/api").stdout.startswith('{"version"')
 
 
+def test_a_project_s_folder_in_the_place_of_another_is_mounted_anew(worn: LiveRig) -> None:
+    before, code = worn.containers(), worn.code()
+    subprocess.run(["mv", str(code), str(code.with_name("old"))], check=True)
+    subprocess.run(["cp", "-a", str(code.with_name("old")), str(code)], check=True)
+    (code / "new.txt").write_text("new\n")
+    read = ("cat", "/code/demo/new.txt")
+    assert docker("exec", before["demo-workspace"], *read, check=False) == "", "it was noticed by itself"
+    assert "demo-workspace: code/demo was replaced" in worn.run("up", "--dry-run").stdout
+    assert_converges(worn)
+    after = worn.containers()
+    assert {name for name in after if after[name] != before[name]} == {"demo-workspace", "demo-notebook"}
+    assert docker("exec", after["demo-workspace"], *read) == "new"
+    shutil.rmtree(code.with_name("old"))
+
+
 def test_the_plan_knows_what_is_mounted(worn: LiveRig) -> None:
     from rigstack.config.load import load_rig
     from rigstack.host.facts import observe_host

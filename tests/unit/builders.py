@@ -119,7 +119,7 @@ def settled(
             "built_from": {s.name: dict(desired.image(s.image).inputs) for s in desired.services},
             "built_lines": {s.name: desired.image(s.image).lines() for s in desired.services},
             "files": {file.path: file.text for file in (*desired.files, *desired.edge_files)},
-            "folders": frozenset(folder.path for folder in desired.folders),
+            "folders": {folder.path: number for number, folder in enumerate(desired.folders)},
             "keys": frozenset(key.path for key in desired.keys),
             "password": True,
             **changed,

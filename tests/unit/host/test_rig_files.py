@@ -129,7 +129,7 @@ def test_what_was_written_is_what_is_observed(tmp_path: Path) -> None:
     desired = a_rig_directory(tmp_path)
     observed = observe_files(tmp_path, desired)
     assert observed.files == {file.path: file.text for file in (*desired.files, *desired.edge_files)}
-    assert observed.folders == {folder.path for folder in desired.folders}
+    assert observed.folders == {folder.path: (tmp_path / folder.path).stat().st_ino for folder in desired.folders}
     assert observed.keys == {key.path for key in desired.keys}
     assert observed.password
     assert observed.stale == ()

@@ -9,6 +9,7 @@ from builders import ALICE, BOB, DEMO, DEMO_AND_CIFAR, a_container, a_desire, se
 from rigstack.plan.desired import Desired
 from rigstack.plan.observed import Observed
 from rigstack.plan.reconcile import needs_images, reconcile
+from rigstack.render.folders import parse_folders, render_folders
 
 
 def plan(desired: Desired, observed: Observed, *only: str) -> str:
@@ -331,10 +332,10 @@ def test_state_deleted_is_written_again_without_touching_containers() -> None:
 def test_containers_that_hold_a_deleted_folder_are_made_anew() -> None:
     desired = a_desire(DEMO_AND_CIFAR)
     gone = {"state", "state/edge", "state/ssh/workspace"}
-    there = settled(desired, folders=frozenset(f.path for f in desired.folders) - gone)
+    there = settled(desired, folders={f.path: 1 for f in desired.folders if f.path not in gone})
     assert plan(desired, there) == expected(
         """
-        1. remove edge, demo-workspace, cifar-workspace - state/edge was deleted, state/ssh/workspace was deleted
+        1. remove edge - state/edge was deleted
         2. make folders state, state/ssh/workspace, state/edge - not there
         3. start edge, demo-workspace, cifar-workspace - edge: state/edge was deleted; \
 demo-workspace: state/ssh/workspace was deleted; cifar-workspace: state/ssh/workspace was deleted
@@ -342,6 +343,27 @@ demo-workspace: state/ssh/workspace was deleted; cifar-workspace: state/ssh/work
         """
     )
     assert plan(desired, there, "demo") == plan(desired, there)
+
+
+def test_a_folder_in_the_place_of_another_is_noticed() -> None:
+    desired = a_desire(DEMO_AND_CIFAR)
+    mounted = {"folders": {"code/demo": 7, "homes/demo": 8}}
+    containers = {"demo-workspace": mounted, "demo-notebook": mounted}
+    inodes = {f.path: 1 for f in desired.folders} | {"code/demo": 7, "homes/demo": 8}
+    assert plan(desired, settled(desired, folders=inodes, containers=containers)) == "nothing to do"
+    assert plan(desired, settled(desired, folders={**inodes, "code/demo": 9}, containers=containers)) == expected(
+        """
+        1. start demo-workspace, demo-notebook - demo-workspace: code/demo was replaced; \
+demo-notebook: code/demo was replaced
+        2. wait until healthy: demo-workspace, demo-notebook - just started
+        """
+    )
+
+
+def test_the_label_of_mounted_folders() -> None:
+    text = render_folders({"a-workspace": {"code/a": 12, "data": 3}, "edge": {}})
+    assert text == "RIGSTACK_FOLDERS_a_workspace='code/a=12 data=3'\nRIGSTACK_FOLDERS_edge=''\n"
+    assert parse_folders("code/a=12 data=3 x y=z =4") == {"code/a": 12, "data": 3}
 
 
 def test_a_lost_password_is_made_anew() -> None:
