@@ -20,8 +20,12 @@ def config() -> None:
 @config.command()
 @click.pass_context
 def check(context: click.Context) -> None:
-    """Read rig.toml and name every mistake in it; exit code 2 when there is one."""
+    """Read rig.toml and the projects' own files, and name every mistake; exit code 2 when there is one."""
+    from rigstack.cli.rig import ensure_none_broken
+    from rigstack.host.facts import observe_host
+
     place, rig = rig_of(context)
+    ensure_none_broken(observe_host(rig).broken)
     console.result(f"{place.toml} is right: {len(rig.projects)} projects")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from rigstack.cli import console
-from rigstack.cli.rig import known_projects, rig_of, survey
+from rigstack.cli.rig import ensure_none_broken, known_projects, rig_of, survey
 from rigstack.errors import ConfigError
 
 
@@ -65,6 +65,7 @@ def why(context: click.Context, project: str, as_json: bool) -> None:
     place, rig = rig_of(context)
     known_projects(rig, (project,))
     seen = survey(place, rig)
+    ensure_none_broken({name: one for name, one in seen.host.broken.items() if name == project})
     wanted = seen.desired.image(f"project-{project}")
     service = f"{project}-workspace"
     container = seen.observed.containers.get(service)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from rigstack.cli import console
-from rigstack.cli.rig import known_projects, rig_of
+from rigstack.cli.rig import ensure_none_broken, known_projects, rig_of
 from rigstack.config.model import Project, Rig
 from rigstack.config.rigdir import RigDir
 from rigstack.errors import ConfigError, ConsentError, HostError
@@ -96,6 +96,7 @@ def info(context: click.Context, name: str, as_json: bool) -> None:
     one = rig.project(name)
     assert one is not None
     host = observe_host(rig)
+    ensure_none_broken({broken: one for broken, one in host.broken.items() if broken == name})
     image = desire(rig, host).image(f"project-{name}")
     files = [file for file, _ in image.inputs if not file.startswith(("images/", "base image", "project name"))]
     document = {
@@ -227,7 +228,10 @@ def _summary(place: RigDir, one: Project, states: dict[str, str]) -> dict[str, A
 def _made_of(folder: Path, one: Project) -> str:
     from rigstack.host.project_files import read_project_inputs
 
-    inputs = read_project_inputs(folder, one.build)
+    try:
+        inputs = read_project_inputs(folder, one.build)
+    except ConfigError as wrong:
+        return f"error: {wrong.what}"
     if inputs.dockerfile is not None:
         return inputs.dockerfile.name
     names = {name.removeprefix("pyproject/") for name, _ in inputs.files}

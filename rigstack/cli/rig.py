@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import click
 
 from rigstack.config.load import load_rig
@@ -20,7 +22,7 @@ from rigstack.value import Value
 
 
 class Survey(Value):
-    """A rig as wanted and as found."""
+    """A rig as wanted and as found. touched: the projects that may change, empty for all."""
 
     place: RigDir
     rig: Rig
@@ -28,10 +30,14 @@ class Survey(Value):
     desired: Desired
     observed: Observed
     choice: Choice
+    touched: frozenset[str] = frozenset()
 
 
 def rig_of(context: click.Context) -> tuple[RigDir, Rig]:
-    """The rig that the command line (--rig) or the current folder names, read. Raises ConfigError."""
+    """The rig that the command line (--rig) or the current folder names, read. Raises ConfigError.
+
+    Mistakes in a project's own files are not raised: they are in Rig.broken.
+    """
     place = find_rig(context.obj)
     return place, load_rig(place.path)
 
@@ -44,17 +50,25 @@ def survey(place: RigDir, rig: Rig, *, causes: bool = True, only: frozenset[str]
     """
     host = observe_host(rig)
     containers, claims = observe_rigs(rig.name, rig.dir)
-    choice = choose(rig, host.gpu, claims, only=only)
+    touched = _touched(rig, host, only)
+    choice = choose(rig, host.gpu, claims, only=touched)
     if causes and choice.picked:
         from rigstack.host.nvml import observe_gpus
 
-        choice = choose(rig, host.gpu, claims, observe_gpus(), only=only)
+        choice = choose(rig, host.gpu, claims, observe_gpus(), only=touched)
     desired = desire(rig, host, choice.given)
     observed = observe_files(place.path, desired).replace(containers=containers)
     if causes and needs_images(desired, containers):
         inputs, lines = observe_inputs(containers.values())
         observed = observed.replace(images=observe_images(), built_from=inputs, built_lines=lines)
-    return Survey(place=place, rig=rig, host=host, desired=desired, observed=observed, choice=choice)
+    return Survey(place=place, rig=rig, host=host, desired=desired, observed=observed, choice=choice, touched=touched)
+
+
+def _touched(rig: Rig, host: Host, only: frozenset[str]) -> frozenset[str]:
+    """`only` without the broken projects; with "" in it when nothing is left, since an empty one means all."""
+    if not host.broken:
+        return only
+    return frozenset(only or (one.name for one in rig.projects)).difference(host.broken) or frozenset({""})
 
 
 def known_projects(rig: Rig, names: tuple[str, ...]) -> frozenset[str]:
@@ -64,3 +78,21 @@ def known_projects(rig: Rig, names: tuple[str, ...]) -> frozenset[str]:
             known = ", ".join(project.name for project in rig.projects) or "none yet"
             raise ConfigError(f'there is no project "{name}"', remedy=f"projects in rig.toml: {known}")
     return frozenset(names)
+
+
+def ensure_none_broken(broken: Mapping[str, ConfigError], *, left: str = "") -> None:
+    """Raises one ConfigError for all that is wrong in the files of projects. left: what became of these, in words."""
+    if not broken:
+        return
+    names = ", ".join(sorted(broken))
+    first = next(iter(broken.values()))
+    if len(broken) == 1:
+        what = f"{names} {left}: {first.what}" if left else first.what
+        raise ConfigError(what, details=first.details, cause=first.cause, remedy=first.remedy)
+    raise ConfigError(
+        f"{names} {left}: mistakes in their files" if left else f"mistakes in the files of {names}",
+        details=tuple(
+            line for _, one in sorted(broken.items()) for line in (one.what, *(f"  {d}" for d in one.details))
+        ),
+        remedy="mend these; `rigstack up NAME` tells more of each",
+    )

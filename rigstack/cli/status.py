@@ -24,7 +24,8 @@ _QUIET = {"off", "absent", "starting"}
 @click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/reference/status.md).")
 @click.pass_context
 def status(context: click.Context, name: str | None, as_json: bool) -> None:
-    """What runs, where to click, what is wrong and what to do. Exit code 5 when something is wrong.
+    """What runs, where to click, what is wrong and what to do. Exit code 5 when something is wrong,
+    2 when only the files of a project are.
 
     On a laptop (no rig directory here, or the NAME of a connected rig given): what answers from there.
     """
@@ -56,6 +57,8 @@ def status(context: click.Context, name: str | None, as_json: bool) -> None:
         console.result(_page(report))
     if report.document["rig"]["state"] in ("down", "degraded"):
         context.exit(5)
+    if seen.host.broken:
+        context.exit(2)
 
 
 def _page(report: Status) -> str:

@@ -7,7 +7,7 @@ import time
 import click
 
 from rigstack.cli import console
-from rigstack.cli.rig import Survey, known_projects, rig_of, survey
+from rigstack.cli.rig import Survey, ensure_none_broken, known_projects, rig_of, survey
 from rigstack.errors import EngineError
 from rigstack.host.lock import rig_lock
 from rigstack.plan.cuda import ensure_cuda
@@ -58,6 +58,8 @@ def up(
             console.result(plan.text())
             for reason in seen.choice.reasons:
                 console.note(f"note: {reason}")
+        if not only:
+            _tell_broken(seen)
         return
     consent = None
     done: list[dict[str, str]] = []
@@ -104,7 +106,7 @@ def up(
         console.note(f"note: {remark}")
     if as_json:
         console.result_json({"steps": done, "notes": notes, "seconds": round(time.monotonic() - started, 3)})
-    elif consent is not None and consent.held:
+    elif seen.host.broken or (consent is not None and consent.held):
         pass
     elif not done:
         console.result("nothing to do: everything runs as rig.toml says")
@@ -115,18 +117,29 @@ def up(
         console.note(f"done in {time.monotonic() - started:.1f} s")
     if consent is not None:
         consent.settle()
+    if not only:
+        _tell_broken(seen)
+
+
+def _tell_broken(seen: Survey) -> None:
+    """Raises ConfigError for what is wrong in the files of projects, which were left as they are."""
+    ensure_none_broken(seen.host.broken, left="left as they are" if len(seen.host.broken) > 1 else "is left as it is")
 
 
 def _ensure_possible(seen: Survey, only: frozenset[str]) -> None:
-    """Raises for GPUs that cannot be given, a CUDA that the driver cannot run, and a pinned image that is gone."""
-    ensure_met(seen.choice, only)
+    """Raises for GPUs that cannot be given, a CUDA that the driver cannot run, a pinned image that is gone.
+
+    And for a project that was named (only) and has a mistake in its files.
+    """
+    ensure_none_broken({name: one for name, one in seen.host.broken.items() if name in only})
+    ensure_met(seen.choice, seen.touched)
     for image in seen.desired.images:
         if image.pinned and seen.observed.images is not None and image.tag not in seen.observed.images:
             raise EngineError(
                 f"{image.tag}, which {image.name.removeprefix('project-')} was rolled back to, is not here any more",
                 remedy=f"rigstack project rollback {image.name.removeprefix('project-')} --undo",
             )
-    ensure_cuda(seen.rig, seen.host, seen.choice.given, only)
+    ensure_cuda(seen.rig, seen.host, seen.choice.given, seen.touched)
 
 
 @click.command()

@@ -15,7 +15,8 @@ from rigstack.errors import ConfigError
 def load_rig(rig_dir: Path) -> Rig:
     """The rig described by rig_dir/rig.toml and by `[tool.rigstack]` in its projects' pyproject.toml.
 
-    Raises ConfigError listing all mistakes of the file at once; nothing is changed.
+    Raises ConfigError listing all mistakes of rig.toml at once. Mistakes in a project's own files are in Rig.broken, so
+    that one project does not stand in the way of the others.
     """
     file = rig_dir / "rig.toml"
     try:
@@ -42,7 +43,7 @@ def parse_rig(source: str, *, rig_dir: Path, file: str = "rig.toml") -> Rig:
     for table in document:
         if table not in TABLES and table != "projects":
             problems.unknown(table, "", [*TABLES, "projects"])
-    projects = _projects(problems, document.get("projects", {}), rig_dir)
+    projects, broken = _projects(problems, document.get("projects", {}), rig_dir)
     rig_hostname = tables["rig"].get("hostname", "")
     _cross_checks(problems, tables, projects, rig_hostname)
     problems.raise_if_any()
@@ -60,6 +61,7 @@ def parse_rig(source: str, *, rig_dir: Path, file: str = "rig.toml") -> Rig:
         gpu_history=tables["gpu"]["history"],
         images=Images(**tables["images"]),
         projects=tuple(Project(name=name, **values) for name, values in projects.items()),
+        broken=broken,
     )
 
 
@@ -119,7 +121,7 @@ class _Problems:
         if self.lines:
             count = len(self.lines)
             raise ConfigError(
-                f"{self.file} has {count} mistake{'s' if count > 1 else ''}; nothing was changed",
+                f"{self.file} has {count} mistake{'s' if count > 1 else ''}",
                 details=tuple(self.lines),
                 remedy="mend the lines named above; `rigstack config reference` explains every key",
             )
@@ -132,7 +134,7 @@ def _toml(source: str, file: str) -> dict[str, Any]:
         raise ConfigError(
             f"{file} is not valid TOML: {broken}",
             cause="often a missing quote or bracket, or a table or key that stands twice",
-            remedy="mend that line; nothing was changed",
+            remedy="mend that line",
         ) from None
 
 
@@ -158,23 +160,32 @@ def _table(problems: _Problems, table: str, given: object, keys: dict[str, Key])
     return values
 
 
-def _projects(problems: _Problems, given: object, rig_dir: Path) -> dict[str, dict[str, Any]]:
+def _projects(
+    problems: _Problems, given: object, rig_dir: Path
+) -> tuple[dict[str, dict[str, Any]], dict[str, ConfigError]]:
+    """The settings of each project, and what is wrong in the files of some."""
     if not isinstance(given, dict):
         problems.wrong("projects", given, "one table a project: [projects.NAME]")
-        return {}
+        return {}, {}
     projects: dict[str, dict[str, Any]] = {}
+    broken: dict[str, ConfigError] = {}
     for name, settings in given.items():
         own: dict[str, Any] = {}
         try:
-            own = _own_settings(problems, rig_dir / "code" / project_name(name), settings)
+            own = _own_settings(rig_dir / "code" / project_name(name), settings)
         except ValueError as wrong:
             problems.wrong(f"projects.{name}", name, wrong)
+        except ConfigError as wrong:
+            broken[name] = wrong
         projects[name] = {**_table(problems, f"projects.{name}", settings, PROJECT), **own}
-    return projects
+    return projects, broken
 
 
-def _own_settings(problems: _Problems, folder: Path, over: object) -> dict[str, Any]:
-    """`[tool.rigstack]` of the project's own pyproject.toml, without the keys of `over`: rig.toml's words win."""
+def _own_settings(folder: Path, over: object) -> dict[str, Any]:
+    """`[tool.rigstack]` of the project's own pyproject.toml, without the keys of `over`: rig.toml's words win.
+
+    Raises ConfigError for mistakes in the project's files.
+    """
     carried = _carried(folder, over)
     file = folder / "pyproject.toml"
     try:
@@ -189,7 +200,7 @@ def _own_settings(problems: _Problems, folder: Path, over: object) -> dict[str, 
         given = {key: value for key, value in given.items() if key not in over}
     there = _Problems(file=str(file), source=source)
     values = _table(there, "tool.rigstack", given, PROJECT)
-    problems.lines += there.lines
+    there.raise_if_any()
     own = {key: values[key] for key in given if key in PROJECT} if isinstance(given, dict) else {}
     return {**carried, **own}
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 
+from rigstack.errors import ConfigError
 from rigstack.value import Value
 
 
@@ -88,7 +89,10 @@ class Project(Value):
 
 
 class Rig(Value):
-    """One rig.toml, checked. `dir` is the absolute path of the rig directory."""
+    """One rig.toml, checked. `dir` is the absolute path of the rig directory.
+
+    broken: project -> what is wrong in its own files, for those whose settings cannot be read.
+    """
 
     dir: str
     name: str
@@ -101,6 +105,7 @@ class Rig(Value):
     gpu_history: bool
     images: Images
     projects: tuple[Project, ...]
+    broken: Mapping[str, ConfigError] = {}
 
     def project(self, name: str) -> Project | None:
         """The project of that name, or None."""

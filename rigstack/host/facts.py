@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Container
 from pathlib import Path
+from typing import Any
 
 from rigstack.assets import assets_dir
 from rigstack.config.lock import load_lock
@@ -17,7 +19,7 @@ from rigstack.host.network_card import mac_of, wake_card
 from rigstack.host.nvidia import driver_version
 from rigstack.host.project_files import read_project_inputs
 from rigstack.host.ssh_keys import public_half, resolve_authorized_keys
-from rigstack.plan.host import Host
+from rigstack.plan.host import Host, ProjectInputs
 from rigstack.render.digest import digest
 from rigstack.render.edge import tls_files, tls_mode
 from rigstack.secret import Secret
@@ -32,6 +34,7 @@ def observe_host(rig: Rig) -> Host:
     uid, gid = code_owner(root)
     assets = assets_dir()
     names = ("gateway", *(project.name for project in rig.projects))
+    inputs, broken = _inputs(rig, root)
     return Host(
         uid=uid,
         gid=gid,
@@ -47,7 +50,9 @@ def observe_host(rig: Rig) -> Host:
         lock=load_lock(root),
         compose_digest=digest((assets / "compose.yaml").read_bytes()),
         image_sources=_image_sources(assets),
-        inputs={one.name: read_project_inputs(root / "code" / one.name, one.build) for one in rig.projects},
+        inputs=inputs,
+        broken=broken,
+        left=_left(root, broken) if broken else {},
         caddy=_caddy_files(assets),
         tls={key: _tls_file(rig, root, key) for key in tls_files(rig)},
         ddns_password=_ddns_password(rig, root),
@@ -55,6 +60,30 @@ def observe_host(rig: Rig) -> Host:
         driver=driver_version(Path("/")),
         root_certificate=read_text(root / ROOT_CERTIFICATE) or "",
     )
+
+
+def _inputs(rig: Rig, root: Path) -> tuple[dict[str, ProjectInputs], dict[str, ConfigError]]:
+    """What goes into each project's image, and what is wrong in the files of some."""
+    inputs, broken = {}, dict(rig.broken)
+    for one in rig.projects:
+        inputs[one.name] = ProjectInputs()
+        if one.name not in broken:
+            try:
+                inputs[one.name] = read_project_inputs(root / "code" / one.name, one.build)
+            except ConfigError as wrong:
+                broken[one.name] = wrong
+    return inputs, broken
+
+
+def _left(root: Path, broken: Container[str]) -> dict[str, Any]:
+    """The services of broken projects as state/compose.json has them."""
+    import json
+
+    try:
+        services = json.loads((root / "state/compose.json").read_text(encoding="utf-8"))["services"]
+        return {name: one for name, one in services.items() if one["labels"]["rigstack.project"] in broken}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def code_owner(root: Path) -> tuple[int, int]:

@@ -86,6 +86,7 @@ class Desired(Value):
 
     edge_files: published together, after Caddy has validated them.
     password_file: holds the hash of the notebook password; made once, with a password that is shown once.
+    broken: projects that are left as they are, since nobody knows what they should be.
     """
 
     rig: str
@@ -99,6 +100,7 @@ class Desired(Value):
     images: tuple[Image, ...]
     services: tuple[Service, ...]
     notes: tuple[str, ...] = ()
+    broken: frozenset[str] = frozenset()
 
     def image(self, name: str) -> Image:
         return next(image for image in self.images if image.name == name)
@@ -122,9 +124,10 @@ def desire(rig: Rig, host: Host, gpus: Mapping[str, tuple[str, ...]] | None = No
     """
     given = choose(rig, host.gpu, ()).given if gpus is None else gpus
     bootstrap = desire_bootstrap(rig, host.lock)
-    images = desire_images(rig, host, bootstrap)
+    able = rig.without(host.broken)
+    images = desire_images(able, host, bootstrap)
     tags = {image.name: image.tag for image in images}
-    requests = {project.name: _gpu_request(project, host, given[project.name]) for project in rig.projects}
+    requests = {project.name: _gpu_request(project, host, given[project.name]) for project in able.projects}
     specs = _service_specs(rig, host, tags, requests)
     services = tuple(_service(rig, host, spec) for spec in specs)
     hashes = {service.name: service.hash for service in services}
@@ -161,6 +164,7 @@ def desire(rig: Rig, host: Host, gpus: Mapping[str, tuple[str, ...]] | None = No
         images=images,
         services=services,
         notes=_notes(rig, host),
+        broken=frozenset(host.broken),
     )
 
 
@@ -227,7 +231,7 @@ def _service_specs(
     ]
     if rig.ddns:
         specs.append(ServiceSpec(name="ddns", role="ddns", image=tags["ddns"]))
-    for project in rig.projects:
+    for project in rig.without(host.broken).projects:
         for role in ("workspace", "notebook"):
             specs.append(
                 ServiceSpec(
@@ -259,7 +263,7 @@ def _service(rig: Rig, host: Host, spec: ServiceSpec) -> Service:
         project=project,
         image=f"project-{project}" if project else spec.role,
         hash=digest(json.dumps(rendered, sort_keys=True), host.compose_digest, spec.image, environment),
-        networks=spec.joins,
+        networks=tuple(one for one in spec.joins if one.removeprefix("p-") not in host.broken),
         folders=(
             *_mounted(spec.role, project, history=bool(spec.gpu and rig.gpu_history)),
             *(volume_folder(project, name) for name, _ in (host.inputs[project].volumes if project else ())),

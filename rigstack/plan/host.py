@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from rigstack.config.model import Lock
+from rigstack.errors import ConfigError
 from rigstack.secret import Secret
 from rigstack.value import Value
 
@@ -80,6 +82,8 @@ class Host(Value):
     caddy: file below caddy/ -> text.
     tls: key of [tls] -> PEM text of the file it names. inputs: project -> what goes into its image.
     root_certificate: of the rig's own authority, PEM, or "" before the edge first ran.
+    broken: project -> what is wrong in its own files; such a project is left as it is.
+    left: for those, their services as state/compose.json has them.
     acme_issued: an ACME authority has signed the rig's hostname before.
     lock: rig.lock.
     ddns_password: from [ddns] password_file. driver: the loaded NVIDIA driver's version, "" when there is none.
@@ -102,6 +106,8 @@ class Host(Value):
     caddy: Mapping[str, str]
     tls: Mapping[str, Secret]
     ddns_password: Secret
+    broken: Mapping[str, ConfigError] = {}
+    left: Mapping[str, Mapping[str, Any]] = {}
     lock: Lock = Lock()
     driver: str = ""
     acme_issued: bool = False

@@ -214,7 +214,10 @@ def _remove(desired: Desired, observed: Observed, only: frozenset[str], hold: fr
     if only:
         return []
     wanted = {service.name for service in desired.services}
-    extra = tuple(sorted(name for name in observed.containers if name not in wanted | hold))
+    there = observed.containers.items()
+    extra = tuple(
+        sorted(name for name, one in there if name not in wanted | hold and one.project not in desired.broken)
+    )
     return [RemoveServices(services=extra, cause="no longer in rig.toml")] if extra else []
 
 

@@ -82,6 +82,10 @@ def assess(
             elif condition not in ("healthy", "running"):
                 problems.append(Problem(what=f"{name} is {condition}", remedy=f"rigstack logs {name}"))
         state = "degraded" if problems else "starting" if "starting" in words.values() else "running"
+    problems += [
+        Problem(what=f"{name}: {'; '.join((wrong.what, *wrong.details))}", remedy=wrong.remedy)
+        for name, wrong in host.broken.items()
+    ]
     if changed and state != "down":
         problems.append(
             Problem(
@@ -131,6 +135,7 @@ def assess(
                 "name": project.name,
                 "image": _image_of(containers.get(f"{project.name}-workspace")),
                 "state": _project_state(words[f"{project.name}-workspace"], words[f"{project.name}-notebook"]),
+                "error": host.broken[project.name].what if project.name in host.broken else "",
                 "gpus": list(project.gpus) if isinstance(project.gpus, tuple) else project.gpus,
                 "gpu_sharing": project.gpu_sharing,
                 "devices": list(choice.given[project.name]) if choice else [],

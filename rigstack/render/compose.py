@@ -74,11 +74,15 @@ def _bind_prefix(bind: str) -> str:
 
 def render_overlay(rig: Rig, host: Host, specs: tuple[ServiceSpec, ...], hashes: Mapping[str, str]) -> str:
     """state/compose.json: a service of its own for each part of each project, and the labels of all."""
-    services = {}
+    services: dict[str, Any] = {}
     for spec in specs:
         service = render_service(rig, host, spec)
         service["labels"] = {**service["labels"], "rigstack.hash": hashes[spec.name]}
         services[spec.name] = service
+    places = {project.name: place for place, project in enumerate(rig.projects)}
+    services = dict(
+        sorted({**services, **host.left}.items(), key=lambda one: places.get(one[1]["labels"]["rigstack.project"], -1))
+    )
     networks: dict[str, Any] = {f"p-{project.name}": {} for project in rig.projects}
     return json.dumps({"services": services, "networks": networks}, indent=2) + "\n"
 

@@ -106,6 +106,25 @@ CASES: dict[str, tuple[Make, int, tuple[str, ...]]] = {
 }
 
 
+def test_the_other_projects_are_brought_up(rig: LiveRig) -> None:
+    before = rig.containers()
+    pyproject = rig.code() / "pyproject.toml"
+    pyproject.write_text('[tool.rigstack]\nmemry = "1g"\n')
+    rig.append("[projects.other]")
+    done = rig.run("up")
+    assert done.returncode == 2, done.stderr
+    assert "error: demo is left as it is: " in done.stderr and "did you mean 'memory'?" in done.stderr
+    after = rig.containers()
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == {"other-workspace", "other-notebook"}
+    assert rig.curl("/p/demo/api").stdout.startswith('{"version"')
+    status = rig.run("status")
+    assert status.returncode == 2
+    assert "! demo: " in status.stdout and "other" in status.stdout
+    pyproject.unlink()
+    assert rig.up().stdout.startswith("nothing to do")
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_one_message_and_nothing_else_changes(rig: LiveRig, case: str) -> None:
     make, code, said = CASES[case]

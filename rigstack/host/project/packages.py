@@ -33,7 +33,7 @@ def parse_pyproject(path: Path, text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as broken:
-        raise ConfigError(f"{path} is not valid TOML: {broken}", remedy="mend that line; nothing was changed") from None
+        raise ConfigError(f"{path} is not valid TOML: {broken}", remedy="mend that line") from None
 
 
 def without_tools(text: str, document: dict[str, Any]) -> str:

@@ -41,7 +41,7 @@ def test_bad_settings_exit_2_and_name_their_lines(rig: Path) -> None:
     done = rigstack("config", "check", cwd=rig)
     assert (done.status, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
-        f"error: {rig}/rig.toml has 2 mistakes; nothing was changed",
+        f"error: {rig}/rig.toml has 2 mistakes",
         f"  {rig}/rig.toml:2: access.ssh_prot: there is no such key; did you mean 'ssh_port'?",
         f'  {rig}/rig.toml:4: gpu.mode: \'cuda\' is not right; expected one of "auto", "cdi", "nvidia", "none"',
         "  next:  mend the lines named above; `rigstack config reference` explains every key",

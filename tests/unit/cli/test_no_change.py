@@ -155,6 +155,34 @@ def test_a_changed_setting_is_planned_and_told(settled_rig: tuple[Path, Desired]
     assert "! what runs is not what rig.toml says" in status.stdout
 
 
+def test_a_project_with_a_mistake_in_its_files_stands_in_no_other_s_way(settled_rig: tuple[Path, Desired]) -> None:
+    root, desired = settled_rig
+    (root / "code/cifar/pyproject.toml").write_text('[project]\nname = "x\n')
+    (root / "rig.toml").write_text("[rig]\nname = 'box'\n[projects.demo]\nmemory = '1g'\n[projects.cifar]\n")
+    have = [{"RepoTags": [image.tag for image in desired.images]}]
+    answers: dict[str, object] = {"/containers/json": listed(root, desired), "/images/json": have}
+    with fake_engine(root, answers) as engine:
+        page = rigstack(root, engine.url, "status")
+        document = json.loads(rigstack(root, engine.url, "status", "--json").stdout)
+        plan = rigstack(root, engine.url, "up", "--dry-run")
+        of_demo = rigstack(root, engine.url, "up", "--dry-run", "demo")
+        of_cifar = rigstack(root, engine.url, "up", "--dry-run", "cifar")
+        check = rigstack(root, engine.url, "config", "check")
+        made_of = rigstack(root, engine.url, "project", "list")
+    broken = f"{root}/code/cifar/pyproject.toml is not valid TOML"
+    assert page.status == 2
+    assert f"! cifar: {broken}" in page.stdout and "demo     healthy" in page.stdout
+    assert [(one["name"], bool(one["error"])) for one in document["projects"]] == [("demo", False), ("cifar", True)]
+    assert plan.status == 2
+    assert f"error: cifar is left as it is: {broken}" in plan.stderr
+    assert plan.stdout == of_demo.stdout
+    assert "start demo-workspace, demo-notebook" in plan.stdout and "cifar" not in plan.stdout
+    assert of_demo.status == 0, of_demo.stderr
+    assert (of_cifar.status, of_cifar.stdout, check.status) == (2, "", 2)
+    assert broken in of_cifar.stderr and broken in check.stderr
+    assert f"error: {broken}" in made_of.stdout
+
+
 def test_a_gpu_check_without_a_gpu_is_one_line(settled_rig: tuple[Path, Desired]) -> None:
     root, desired = settled_rig
     with fake_engine(root, {"/containers/json": listed(root, desired)}) as engine:

@@ -159,7 +159,7 @@ def test_a_mistake_is_named(text: str, parts: tuple[str, ...], tmp_path: Path) -
         parse_rig(text, rig_dir=tmp_path)
     error = raised.value
     assert error.exit_code == 2
-    assert error.what == "rig.toml has 1 mistake; nothing was changed", error.details
+    assert error.what == "rig.toml has 1 mistake", error.details
     for part in parts:
         assert part in error.details[0]
     assert error.remedy
@@ -179,7 +179,7 @@ def test_all_mistakes_are_listed_at_once_in_the_order_of_the_file(tmp_path: Path
         """
     with pytest.raises(ConfigError) as raised:
         parse_rig(dedent(text), rig_dir=tmp_path, file="/rig/rig.toml")
-    assert raised.value.what == "/rig/rig.toml has 6 mistakes; nothing was changed"
+    assert raised.value.what == "/rig/rig.toml has 6 mistakes"
     places = [line.split(": ")[0] for line in raised.value.details]
     assert sorted(places) == [f"/rig/rig.toml:{n}" for n in (2, 4, 5, 6, 7, 9)]
     assert places.index("/rig/rig.toml:5") < places.index("/rig/rig.toml:6")

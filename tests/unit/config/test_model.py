@@ -135,13 +135,14 @@ def test_a_project_carries_its_own_settings_and_rig_toml_wins(tmp_path: Path) ->
 
 def test_a_mistake_in_a_projects_own_settings_names_that_file(tmp_path: Path) -> None:
     file = a_project_that_says(tmp_path, "[tool.rigstack]\nshm = 2\nmemry = '4g'\n")
-    with pytest.raises(ConfigError) as raised:
-        parse_rig("[projects.demo]\npids = 1", rig_dir=tmp_path)
-    assert [line.split(" is ")[0] for line in raised.value.details] == [
+    rig = parse_rig("[projects.demo]\n[projects.other]", rig_dir=tmp_path)
+    assert list(rig.broken) == ["demo"]
+    assert [line.split(" is ")[0] for line in rig.broken["demo"].details] == [
         f"{file}:2: tool.rigstack.shm: 2",
         f"{file}:3: tool.rigstack.memry: there",
-        "rig.toml:2: projects.demo.pids: 1",
     ]
+    with pytest.raises(ConfigError, match=r"rig\.toml has 1 mistake"):
+        parse_rig("[projects.demo]\npids = 1", rig_dir=tmp_path)
 
 
 @pytest.mark.parametrize("text", ["[tool.rigstack", "tool = '[tool.rigstack]'\n", "[tool]\nrigstack = 3"])

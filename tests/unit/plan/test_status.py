@@ -44,6 +44,7 @@ def test_a_running_rig() -> None:
                 "name": "demo",
                 "image": image,
                 "state": "running",
+                "error": "",
                 "gpus": "all",
                 "gpu_sharing": "shared",
                 "devices": [],
