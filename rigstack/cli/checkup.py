@@ -49,6 +49,7 @@ def observe_checkup(context: click.Context, helper: str | None) -> Checkup:
         modes=checkup.observe_modes(root),
         ufw=checkup.ufw_enabled(),
         updates=checkup.newer_packages(),
+        kernel=checkup.newer_kernel(),
         card=observe_card(wake_card()),
     )
     try:
@@ -75,11 +76,14 @@ def _observe_running(place: RigDir, rig: Rig, ddns: DdnsReport, helper: str | No
     rooms = [checkup.observe_room(folder) for folder in dict.fromkeys((rig.dir, running.data_folder()))]
     name = rig.hostname or lan_names(seen.host)[0]
     ports = (rig.access.https_port, rig.access.ssh_port)
+    tried = (*((port, True) for port in ports), (rig.access.http_port, False))
     address = rig.access.bind if rig.access.bind not in ("", "0.0.0.0", "::") else "127.0.0.1"
     found: dict[str, Any] = {
         "services": tuple((one.what, one.remedy) for one in status.problems),
         "rooms": tuple(one for one in rooms if one),
-        "reached": tuple(checkup.reach_from(helper, name, port) for port in ports) if helper else (),
+        "reached": tuple(checkup.reach_from(helper, name, port, needed=needed) for port, needed in tried)
+        if helper
+        else (),
         "containers": tuple(hardening for hardening, _ in inspected),
         "published": tuple(sorted({port for _, published in inspected for port in published})),
     }

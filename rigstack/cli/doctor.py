@@ -85,7 +85,7 @@ def _from_outside(target: str) -> tuple[Finding, ...]:
     seen = Checkup(
         now=time.time(),
         hostname=name,
-        reached=tuple(checkup.reach(name, number) for number in numbers),
+        reached=(*(checkup.reach(name, number) for number in numbers), checkup.reach(name, 80, needed=False)),
         certificate=checkup.observe_certificate(name, name, 443, None),
         methods=checkup.offered_methods(numbers[1], name),
         sshd=checks.SSHD,

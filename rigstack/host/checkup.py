@@ -11,7 +11,17 @@ from rigstack import process
 from rigstack.errors import HostError
 from rigstack.plan.checkup import Certificate, Chmod, Reached, Room
 
-_PACKAGES = ("docker.io", "docker-ce", "containerd.io", "runc", "openssh-server", "nvidia-container-toolkit")
+_PACKAGES = (
+    "docker.io",
+    "docker-ce",
+    "containerd",
+    "containerd.io",
+    "runc",
+    "openssh-server",
+    "nvidia-container-toolkit",
+)
+# What follows the distribution's newest kernel: Debian's packages, and Ubuntu's.
+_KERNELS = ("linux-image-amd64", "linux-image-arm64", "linux-image-generic", "linux-generic")
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronized
 
 
@@ -119,13 +129,13 @@ def observe_certificate(name: str, address: str, port: int, roots: Path | None) 
     )
 
 
-def reach(place: str, port: int) -> Reached:
+def reach(place: str, port: int, *, needed: bool = True) -> Reached:
     """Whether place:port takes a connection from this machine."""
     try:
         socket.create_connection((place, port), 10).close()
     except OSError as failed:
-        return Reached(place=place, port=port, error=str(failed))
-    return Reached(place=place, port=port)
+        return Reached(place=place, port=port, error=str(failed), needed=needed)
+    return Reached(place=place, port=port, needed=needed)
 
 
 def reach_argv(helper: str, place: str, port: int) -> tuple[str, ...]:
@@ -134,12 +144,14 @@ def reach_argv(helper: str, place: str, port: int) -> tuple[str, ...]:
     return ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", helper, probe)
 
 
-def reach_from(helper: str, place: str, port: int) -> Reached:
+def reach_from(helper: str, place: str, port: int, *, needed: bool = True) -> Reached:
     """Whether place:port takes a connection from the machine `helper`."""
     done = process.run(reach_argv(helper, place, port), timeout=40)
     if done.status == 255:
-        return Reached(place=place, port=port, error=f"{helper} could not be asked: {' '.join(done.tail(1))}")
-    return Reached(place=place, port=port, error="" if done.ok else f"no answer to {helper}")
+        error = f"{helper} could not be asked: {' '.join(done.tail(1))}"
+    else:
+        error = "" if done.ok else f"no answer to {helper}"
+    return Reached(place=place, port=port, error=error, needed=needed)
 
 
 def offered_methods(port: int, address: str) -> str:
@@ -168,7 +180,7 @@ def ufw_enabled(root: Path = Path("/")) -> bool:
 def newer_packages() -> tuple[str, ...] | None:
     """Which packages of note have a newer version in apt's lists; None without apt or without lists."""
     try:
-        done = process.run(("apt-cache", "policy", *_PACKAGES), timeout=30)
+        done = process.run(("apt-cache", "policy", *_PACKAGES, *_KERNELS), timeout=30)
     except FileNotFoundError:
         return None
     names: list[str] = []
@@ -182,3 +194,18 @@ def newer_packages() -> tuple[str, ...] | None:
         elif word == "Candidate" and installed not in ("(none)", value):
             names.append(name)
     return tuple(names) if done.stdout else None
+
+
+def newer_kernel(root: Path = Path("/")) -> str:
+    """The newest installed kernel's release when it is not the one that runs (it counts after a restart), else ""."""
+    import re
+
+    running = os.uname().release
+    flavour = running.rpartition("-")[2]
+
+    def numbers(release: str) -> tuple[int, ...]:
+        return tuple(int(one) for one in re.findall(r"\d+", release))
+
+    images = (path.name.removeprefix("vmlinuz-") for path in (root / "boot").glob("vmlinuz-*"))
+    newest = max((one for one in images if one.rpartition("-")[2] == flavour), key=numbers, default=running)
+    return newest if numbers(newest) > numbers(running) else ""

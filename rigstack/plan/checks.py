@@ -155,7 +155,7 @@ def ports(seen: Checkup) -> Finding:
         return Finding(check="reachable", state="ok", evidence=f"{words} answer")
     return Finding(
         check="reachable",
-        state="fail",
+        state="fail" if any(one.needed for one in silent) else "warn",
         evidence="; ".join(f"{one.place}:{one.port}: {one.error}" for one in silent),
         remedy="forward these TCP ports in your router to this machine",
     )
@@ -254,6 +254,9 @@ def firewall(seen: Checkup) -> Finding:
 def updates(seen: Checkup) -> Finding:
     if seen.updates is None:
         return Finding(check="updates", state="skip", evidence="no package lists on this machine: apt-get update")
+    if seen.kernel and not seen.updates:
+        words = f"the kernel {seen.kernel} is installed and does not run yet"
+        return Finding(check="updates", state="warn", evidence=words, remedy="sudo reboot, when nothing runs")
     if not seen.updates:
         return Finding(check="updates", state="ok", evidence="engine, runc, kernel and OpenSSH are as new as the lists")
     remedy = "sudo apt-get install --only-upgrade " + " ".join(seen.updates)

@@ -70,11 +70,15 @@ class Hardening(Value):
 
 
 class Reached(Value):
-    """Whether a port answered from somewhere. error: the words of the one who tried, "" when it answered."""
+    """Whether a port answered from somewhere. error: the words of the one who tried, "" when it answered.
+
+    needed: nothing works without it; port 80 only leads to 443 and lets an ACME authority in.
+    """
 
     place: str
     port: int
     error: str = ""
+    needed: bool = True
 
 
 class Checkup(Value):
@@ -87,6 +91,7 @@ class Checkup(Value):
     public_address, dns: (address, who said it). hostname: as in rig.toml.
     sshd: the gateway's policy by `sshd -T`; methods: what it really offers to a stranger.
     ufw: whether ufw is on. published: address:port of what containers publish to the network.
+    kernel: a newer one than runs, installed and waiting for a restart, or "".
     updates: packages with a newer version in the lists, of those that matter here; None when nobody keeps lists.
     card: the network card with the default route.
     """
@@ -115,4 +120,5 @@ class Checkup(Value):
     ufw: bool = False
     published: tuple[str, ...] = ()
     updates: tuple[str, ...] | None = None
+    kernel: str = ""
     card: Card = Card(interface="")

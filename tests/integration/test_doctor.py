@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -170,12 +172,139 @@ def test_a_closed_port_from_the_laptop(bare: LiveRig) -> None:
     assert str(bare.ssh_port) not in found["reachable"]["evidence"] or found["reachable"]["state"] == "ok"
 
 
+@pytest.fixture
+def foreign(bare: LiveRig) -> Iterator[str]:
+    """A container that somebody started by hand into the rig: whatever can be wrong with one is."""
+    labels = {"rigstack.rig": bare.name, "rigstack.directory": str(bare.path), "rigstack.role": "workspace"}
+    labels |= {"rigstack.project": "extra", "com.docker.compose.service": "extra-workspace", "rigstack.hash": "x"}
+    port = free_port()
+    image = docker("inspect", "--format={{.Config.Image}}", bare.containers()["gateway"])
+    container = docker(
+        *("run", "--detach", "--user=0", "--privileged", "--log-driver=json-file", f"--publish=0.0.0.0:{port}:22"),
+        *("--volume=/var/run/docker.sock:/var/run/docker.sock", "--entrypoint=sleep"),
+        *(f"--label={key}={value}" for key, value in labels.items()),
+        *(image, "infinity"),
+    )
+    try:
+        yield str(port)
+    finally:
+        docker("rm", "--force", container)
+
+
+@pytest.fixture
+def other_etc(tmp_path: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """An /etc to change at will, and what runs a program in a mount namespace where it stands for the real one."""
+    layers = tmp_path / "etc"
+    layers.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(layers)], check=True)
+    for name in ("upper", "work"):
+        (layers / name).mkdir()
+    options = f"lowerdir=/etc,upperdir={layers}/upper,workdir={layers}/work"
+    script = f'mount -t overlay overlay -o {options} /etc && exec "$@"'
+    try:
+        yield layers / "upper", ("unshare", "--mount", "sh", "-c", script, "sh")
+    finally:
+        subprocess.run(["umount", str(layers)], check=True)
+
+
+@pytest.fixture
+def helper(tmp_path: Path) -> Iterator[str]:
+    """ssh_config lines for "helper": an sshd as on another machine, which knows the rig's name and lets a key in."""
+    port = free_port()
+    for name in ("host", "key"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)], check=True)
+    (tmp_path / "known").write_text(f"[127.0.0.1]:{port} {(tmp_path / 'host.pub').read_text()}")
+    words = ["-D", "-e", "-f", "/dev/null", "-p", str(port), "-h", str(tmp_path / "host"), "-o", "PidFile=none"]
+    words += ["-o", f"AuthorizedKeysFile={tmp_path}/key.pub", "-o", "StrictModes=no", "-o", "ListenAddress=127.0.0.1"]
+    Path("/run/sshd").mkdir(exist_ok=True)
+    (tmp_path / "hosts").write_text("127.0.0.1 localhost rig.example.net\n")
+    names = ["unshare", "--mount", "sh", "-c", f'mount --bind {tmp_path}/hosts /etc/hosts && exec "$@"', "sh"]
+    with subprocess.Popen([*names, "/usr/sbin/sshd", *words], stderr=subprocess.DEVNULL) as sshd:
+        try:
+            yield (
+                f"Host helper\n  HostName 127.0.0.1\n  Port {port}\n  User root\n  IdentityFile {tmp_path}/key\n"
+                f"  IdentitiesOnly yes\n  UserKnownHostsFile {tmp_path}/known\n"
+            )
+        finally:
+            sshd.terminate()
+
+
+def test_what_others_changed_on_the_machine_is_named(
+    bare: LiveRig, foreign: str, other_etc: tuple[Path, tuple[str, ...]], helper: str, tmp_path: Path
+) -> None:
+    """ufw, apt, a container out of hand, and a helper that reaches some ports and not others: all seen in one look."""
+    upper, inside = other_etc
+    (upper / "hosts").write_text("127.0.0.1 localhost rig.example.net\n")
+    (upper / "ufw").mkdir()
+    (upper / "ufw/ufw.conf").write_text("ENABLED=yes\n")
+    (upper / "ssh/ssh_config.d").mkdir(parents=True)
+    (upper / "ssh/ssh_config.d/helper.conf").write_text(helper)
+    status = Path("/var/lib/dpkg/status").read_text()
+    name = next(one for one in ("runc", "openssh-server", "containerd") if f"Package: {one}\n" in status)
+    old = re.sub(rf"(^Package: {name}\n(?:.+\n)*?Version: ).*$", r"\g<1>0.0.1", status, count=1, flags=re.M)
+    (tmp_path / "status").write_text(old)
+    (tmp_path / "apt.conf").write_text(f'Dir::State::status "{tmp_path}/status";\n')
+    before = bare.toml
+    bare.set("hostname", '"rig.example.net"')
+    bare.set("http_port", free_port())  # in rig.toml, and not yet open
+    try:
+        argv = [*inside, *bare.program, "--rig", str(bare.path), "doctor", "--json", "--from", "helper"]
+        environment = {**os.environ, "APT_CONFIG": str(tmp_path / "apt.conf")}
+        done = subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=120)
+    finally:
+        (bare.path / "rig.toml").write_text(before)
+    assert done.stdout, done.stderr
+    found = {one["check"]: one for one in json.loads(done.stdout)["findings"]}
+    assert found["firewall"]["state"] == "warn" and f":{foreign}" in found["firewall"]["evidence"]
+    assert found["updates"]["state"] == "warn" and name in found["updates"]["evidence"]
+    for words in ("may grow without end", "is privileged", "runs as root", "has the engine's socket", "restart is no"):
+        assert words in found["containers"]["evidence"]
+    assert found["reachable"]["state"] == "warn", found["reachable"]
+    assert "no answer to helper" in found["reachable"]["evidence"]
+    assert str(bare.https_port) not in found["reachable"]["evidence"]
+
+
+def test_a_socket_that_everybody_may_use_is_named_and_closed(bare: LiveRig, tmp_path: Path) -> None:
+    """Another door to the same engine, since the machine's own is everybody's."""
+    door = tmp_path / "docker.sock"
+    with engine_door(door):
+        door.chmod(0o666)
+        environment = {"DOCKER_HOST": f"unix://{door}"}
+        done = bare.run("doctor", "--json", env=environment)
+        found = {one["check"]: one for one in json.loads(done.stdout)["findings"]}
+        assert found["engine socket"]["state"] == "fail" and "is root through it" in found["engine socket"]["evidence"]
+        bare.run("doctor", "--fix", env=environment)
+        assert door.stat().st_mode & 0o777 == 0o660
+
+
+@contextlib.contextmanager
+def engine_door(path: Path) -> Iterator[None]:
+    """A unix socket that passes everything on to the engine's."""
+    argv = ["socat", f"UNIX-LISTEN:{path},fork", "UNIX-CONNECT:/var/run/docker.sock"]
+    with subprocess.Popen(argv) as socat:
+        try:
+            wait_for("the door is there", path.exists)
+            yield
+        finally:
+            socat.terminate()
+
+
 def test_without_an_engine_the_page_still_comes(bare: LiveRig, tmp_path: Path) -> None:
     done = bare.run("doctor", "--json", env={"DOCKER_HOST": f"unix://{tmp_path}/none.sock"})
     found = {one["check"]: one for one in json.loads(done.stdout)["findings"]}
     assert done.returncode == 5
     assert found["services"]["state"] == "fail" and "no engine answers" in found["services"]["evidence"]
     assert found["keys and secrets"]["state"] == "ok"
+
+
+def test_a_kernel_that_is_installed_and_does_not_run(tmp_path: Path) -> None:
+    running = os.uname().release
+    (tmp_path / "boot").mkdir()
+    (tmp_path / f"boot/vmlinuz-{running}").touch()
+    assert checkup.newer_kernel(tmp_path) == ""
+    newer = re.sub(r"^\d+", "99", running)
+    (tmp_path / f"boot/vmlinuz-{newer}").touch()
+    assert checkup.newer_kernel(tmp_path) == newer
 
 
 def test_what_the_machine_itself_says(tmp_path: Path) -> None:

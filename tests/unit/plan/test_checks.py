@@ -89,6 +89,13 @@ BROKEN: dict[str, tuple[dict[str, object], str, str, str]] = {
         "fail",
         "rig.example.net:443: timed out",
     ),
+    "a closed port that only leads on": (
+        {"reached": (Reached(place="rig.example.net", port=80, error="timed out", needed=False),)},
+        "reachable",
+        "warn",
+        "rig.example.net:80: timed out",
+    ),
+    "a kernel that waits": ({"kernel": "6.12.99-amd64"}, "updates", "warn", "6.12.99-amd64 is installed"),
     "passwords over ssh": (
         {"sshd": {**checks.SSHD, "passwordauthentication": "yes"}},
         "sshd policy",
