@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import ssl
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from tests.name_server import NameServer
 from tests.world import World
 
 NAME = "rig.example.net"
+LIFE = 45  # seconds: Caddy renews when a third is left
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +66,10 @@ def authority(world: World, zone: NameServer) -> Path:
         "tlsPort": 443,
         "ocspResponderURL": "",
         "externalAccountBindingRequired": False,
+        "certificateValidityPeriod": LIFE,
     }
     (folder / "config.json").write_text(json.dumps({"pebble": settings}))
-    quick = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"}
+    quick = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0", "PEBBLE_AUTHZREUSE": "0"}
     world.start("pebble", "-config", str(folder / "config.json"), "-dnsserver", "127.0.0.1:53", env=quick)
     world.wait_for_port(14000)
     return folder / "ca.pem"
@@ -105,6 +109,29 @@ def test_a_name_that_leads_here_is_signed(bare: LiveRig, zone: NameServer, autho
     wait_for("status says so", lambda: bare.status()["edge"]["tls"]["issuer"] == "acme")
     assert bare.status()["edge"]["tls"]["error"] == ""
     assert "nothing to do" in bare.up().stdout
+
+
+def served_until(rig: LiveRig) -> float:
+    """When the certificate ends that the edge serves for NAME, seconds since 1970."""
+    argv = ["openssl", "s_client", "-connect", f"127.0.0.1:{rig.https_port}", "-servername", NAME]
+    seen = subprocess.run(argv, input="", capture_output=True, text=True, timeout=20).stdout
+    shown = subprocess.run(["openssl", "x509", "-noout", "-enddate"], input=seen, capture_output=True, text=True)
+    return ssl.cert_time_to_seconds(shown.stdout.strip().removeprefix("notAfter="))
+
+
+def test_a_renewal_that_fails_leaves_what_is_served_and_tells_the_authoritys_words(
+    bare: LiveRig, world: World, zone: NameServer
+) -> None:
+    zone.set(NAME, "127.0.0.1")  # from where the authority looks, nobody answers
+    end = served_until(bare)
+    wait_for("it is due", lambda: time.time() > end - LIFE / 3, timeout=LIFE)
+    docker("restart", "--time=2", bare.containers()["edge"])
+    wait_for("the renewal fails", lambda: bare.status()["edge"]["tls"]["error"] != "", timeout=60)
+    tls = bare.status()["edge"]["tls"]
+    assert "urn:ietf:params:acme:error:" in tls["error"] and "127.0.0.1:" in tls["error"], tls
+    assert tls["issuer"] == "acme"
+    assert served_until(bare) == end and "Pebble" in issuer(bare)
+    assert "what was served before is served on" in bare.run("status").stdout
 
 
 def test_what_was_signed_is_served_on_when_the_authority_is_gone(bare: LiveRig, world: World, zone: NameServer) -> None:
