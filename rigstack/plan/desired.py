@@ -113,7 +113,7 @@ def compose_project(rig: Rig) -> str:
 
 def compose_networks(rig: Rig) -> frozenset[str]:
     """The full names of the rig's networks."""
-    names = ("front", *(f"p-{project.name}" for project in rig.projects))
+    names = ("front", "gate", *(f"p-{project.name}" for project in rig.projects))
     return frozenset(f"{compose_project(rig)}_{name}" for name in names)
 
 

@@ -99,7 +99,8 @@ def render_service(rig: Rig, host: Host, spec: ServiceSpec) -> dict[str, Any]:
     if spec.project is None:
         service: dict[str, Any] = {"labels": labels}
         if spec.joins:
-            service["networks"] = {"front": {}, **{network: {} for network in spec.joins}}
+            own = "gate" if spec.role == "gateway" else "front"
+            service["networks"] = {own: {}, **{network: {} for network in spec.joins}}
         if spec.role == "ddns" and host.ca_bundle:
             service["volumes"] = [_bind(host.ca_bundle, CA_TARGET, read_only=True)]
             service["environment"] = {"CURL_CA_BUNDLE": CA_TARGET}
@@ -143,7 +144,7 @@ def _project_service(rig: Rig, host: Host, spec: ServiceSpec, project: Project) 
     if project.shm:
         service["shm_size"] = project.shm
     if spec.role == "workspace" and project.ssh_port:
-        environment["RIGSTACK_SSH_PUBLIC"] = "1"
+        environment["RIGSTACK_SSH_PUBLIC"] = rig.access.clients
         service["ports"] = [f"{_bind_prefix(rig.access.bind)}{project.ssh_port}:22"]
     if spec.gpu:
         _add_gpu(service, spec.gpu)

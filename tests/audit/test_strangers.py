@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import MakeRig
-from tests.live_rig import LiveRig, docker
+from tests.e2e.laptop import Laptop
+from tests.live_rig import LiveRig, docker, free_port
 
 SSH_AUDIT = (str(Path(sys.executable).with_name("ssh-audit")), "--skip-rate-test", "-p")
 HARDENED = "Hardened Debian 13 (version 1)"
@@ -28,11 +30,9 @@ def bare(make_rig: MakeRig) -> LiveRig:
     return rig
 
 
-def ssh_audit(rig: LiveRig) -> dict[str, dict[str, list[str]]]:
+def ssh_audit(port: int) -> dict[str, dict[str, list[str]]]:
     """ "fail" and "warn" -> algorithm -> what ssh-audit has against it."""
-    done = subprocess.run(
-        [*SSH_AUDIT, str(rig.ssh_port), "-j", "127.0.0.1"], capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([*SSH_AUDIT, str(port), "-j", "127.0.0.1"], capture_output=True, text=True, timeout=60)
     document: dict[str, Any] = json.loads(done.stdout)
     assert [one["algorithm"] for one in document["kex"]], "nothing was scanned"
     found: dict[str, dict[str, list[str]]] = {"fail": {}, "warn": {}}
@@ -53,7 +53,7 @@ def policy(rig: LiveRig) -> dict[str, Any]:
 
 def test_compatible_lacks_nothing_but_what_pycharm_lacks(bare: LiveRig) -> None:
     names = ("curve25519-sha256", "curve25519-sha256@libssh.org")
-    assert ssh_audit(bare) == {"fail": {}, "warn": dict.fromkeys(names, NOT_POST_QUANTUM)}
+    assert ssh_audit(bare.ssh_port) == {"fail": {}, "warn": dict.fromkeys(names, NOT_POST_QUANTUM)}
     assert [error["mismatched_field"] for error in policy(bare)["errors"]] == ["Key exchanges"]
 
 
@@ -61,12 +61,51 @@ def test_modern_has_nothing_to_complain_about(bare: LiveRig) -> None:
     bare.set("clients", '"modern"')
     assert "gateway" in bare.run("up", "--dry-run").stdout
     bare.up()
-    assert ssh_audit(bare) == {"fail": {}, "warn": {}}
+    assert ssh_audit(bare.ssh_port) == {"fail": {}, "warn": {}}
     assert policy(bare)["passed"] is True
     bare.pin_host_keys()
     assert bare.ssh("gateway").returncode == 0
     old = bare.ssh("-o", "KexAlgorithms=curve25519-sha256", "gateway")
     assert old.returncode != 0 and "no matching key exchange" in old.stderr
+
+
+def test_a_workspace_with_a_port_of_its_own_is_as_modern_as_the_gateway(rig: LiveRig) -> None:
+    port = free_port()
+    assert rig.ssh("demo", "-o", "KexAlgorithms=curve25519-sha256", "true").returncode == 0
+    rig.set("clients", '"modern"')
+    (rig.path / "rig.toml").write_text(
+        re.sub(r"^\[projects\.demo\]$", rf"\g<0>\nssh_port = {port}", rig.toml, flags=re.M)
+    )
+    rig.up()
+    assert ssh_audit(port) == {"fail": {}, "warn": {}}
+    # Whoever comes through the gateway, over the loopback or over IPv6 shares an address: it must not be shut out.
+    said = docker("exec", rig.containers()["demo-workspace"], "cat", "/run/rigstack/sshd_env.conf")
+    exempt = re.search(r"PerSourcePenaltyExemptList 127.0.0.1,::1,(\S+)/\d+", said)
+    network = f"rigstack-{rig.name}_p-demo"
+    assert exempt and docker("network", "inspect", network, "--format={{(index .IPAM.Config 0).Subnet}}").startswith(
+        exempt.group(1)
+    )
+
+
+@pytest.fixture
+def outside() -> Iterator[Laptop]:
+    """A machine on another network, which knows the way to this one and to no container."""
+    made = Laptop()
+    yield made
+    made.destroy()
+
+
+def test_the_gateway_has_no_way_out(rig: LiveRig, outside: Laptop) -> None:
+    server = outside.start(sys.executable, "-u", "-m", "http.server", "8000")
+    assert server.stdout is not None and "port 8000" in server.stdout.readline()
+
+    def reaches(service: str) -> bool:
+        probe = f"timeout 3 bash -c 'exec 3<>/dev/tcp/{outside.address}/8000'"
+        argv = ["docker", "exec", rig.containers()[service], "bash", "-c", probe]
+        return subprocess.run(argv, capture_output=True, timeout=30).returncode == 0
+
+    assert reaches("edge"), "nothing was tried"
+    assert not reaches("gateway")
 
 
 def guess(argv: list[str], times: int) -> list[int]:
@@ -91,7 +130,7 @@ def test_one_guesser_on_the_loopback_locks_nobody_out(bare: LiveRig, tmp_path: P
 
 def test_a_guesser_with_an_address_of_its_own_is_shut_out(bare: LiveRig) -> None:
     """Another container on the gateway's network keeps guessing: sshd stops talking to it, and to nobody else."""
-    network = f"rigstack-{bare.name}_front"
+    network = f"rigstack-{bare.name}_gate"
     where = f'--format={{{{(index .NetworkSettings.Networks "{network}").IPAddress}}}}'
     gateway = bare.containers()["gateway"]
     image = docker("inspect", "--format={{.Config.Image}}", gateway)

@@ -130,6 +130,7 @@ def test_only_the_workspace_publishes_a_port_and_only_when_asked() -> None:
 def test_projects_do_not_share_a_network() -> None:
     services = overlay("[projects.a]\n[projects.b]")["services"]
     networks = {name: set(service["networks"]) for name, service in services.items()}
-    assert networks["edge"] == networks["gateway"] == {"front", "p-a", "p-b"}
+    assert networks["edge"] == {"front", "p-a", "p-b"}
+    assert networks["gateway"] == {"gate", "p-a", "p-b"}
     assert networks["a-workspace"] == networks["a-notebook"] == {"p-a"}
     assert networks["b-workspace"] == networks["b-notebook"] == {"p-b"}
