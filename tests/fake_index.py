@@ -1,4 +1,4 @@
-"""A fake package index behind a password, with one made-up package; for tests of builds."""
+"""A fake package index, behind a password or public, with one made-up package; for tests of builds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ MODULE = "rigstack_fake_package"
 
 
 class FakeIndex:
-    """`served` are the paths that were given to who knew the password, `refused` those asked for without.
+    """`served` are the paths that were given to who knew the password, `refused` those asked for without. A username ""
+    lets everybody in.
 
     Its package has another version each time, so that no cache of an earlier test has it.
     """
@@ -36,10 +37,14 @@ class FakeIndex:
         }
 
     def url(self, host: str) -> str:
-        return f"http://{self.username}:{self.password}@{host}:{self.port}/simple/"
+        who = f"{self.username}:{self.password}@" if self.username else ""
+        return f"http://{who}{host}:{self.port}/simple/"
 
     def allows(self, authorization: str) -> bool:
-        return authorization == "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+        return (
+            not self.username
+            or authorization == "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+        )
 
 
 def made_up_wheel(version: str) -> bytes:

@@ -45,7 +45,7 @@ UNITTEST = "import unittest; unittest.main(module=None, argv=['', 'discover', '-
 # A C extension without a wheel, constraints, extras, an include, and packages of its own beside and below.
 REQUIREMENTS: Files = {
     "requirements.txt": "-r base.txt\n-c constraints.txt\n-e ./tools[colour]\n./old\nsix\n",
-    "base.txt": "--no-binary sgp4\nsgp4==2.25\n",
+    "base.txt": "--no-binary sgp4\r\nsgp4==2.25  # größe \N{SNOWMAN}, and lines as Windows ends them\r\n",
     "constraints.txt": "six==1.16.0\n",
     **package("tools", below="tools/"),
     "old/setup.py": "from setuptools import setup\n"
@@ -132,11 +132,14 @@ ENV THEIR_VALUE='${not} %{ours}'
 ENTRYPOINT ["sleep"]
 """,
     "settings/one.conf": "one\n",
+    "settings/größe \N{SNOWMAN} $x.conf": "odd\n",
     "train.py": "print('theirs')\n",
     "tests/test_theirs.py": "import pathlib, unittest, six\nclass Theirs(unittest.TestCase):\n"
     "    def test_packages(self):\n        self.assertEqual(six.__version__, '1.16.0')\n"
     "        self.assertTrue(six.__file__.startswith('/opt/theirs/'))\n"
-    "    def test_settings(self):\n        self.assertEqual(pathlib.Path('/etc/whose').read_text(), 'they\\n')\n",
+    "    def test_settings(self):\n        self.assertEqual(pathlib.Path('/etc/whose').read_text(), 'they\\n')\n"
+    "    def test_odd_names(self):\n        self.assertIn('gr\u00f6\u00dfe \N{SNOWMAN} $x.conf', "
+    "[one.name for one in pathlib.Path('/etc/settings').iterdir()])\n",
 }
 DEVCONTAINER: Files = {
     ".devcontainer/devcontainer.json": """{

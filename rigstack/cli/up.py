@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import click
 
 from rigstack.cli import console
 from rigstack.cli.rig import Survey, ensure_none_broken, known_projects, rig_of, survey
+from rigstack.config.rigdir import RigDir
 from rigstack.errors import EngineError
 from rigstack.host.lock import rig_lock
 from rigstack.plan.cuda import ensure_cuda
@@ -62,6 +64,7 @@ def up(
             _tell_broken(seen)
         return
     consent = None
+    pythons: dict[str, str] = {}
     done: list[dict[str, str]] = []
     notes: list[str] = []
     with rig_lock(place.path, "up", wait=not no_wait, on_wait=console.note) as lock:
@@ -72,8 +75,10 @@ def up(
             if not plan:
                 break
             from rigstack.cli.consent import Consent
+            from rigstack.host.hand_installed import set_in_use
 
             consent = consent or Consent(yes=yes, wait=wait)
+            pythons = pythons or {one.name: set_in_use(place.homes / one.name) for one in rig.projects}
             if consent.ask(plan, seen.observed):
                 plan = reconcile(seen.desired, seen.observed, only=only, hold=consent.held)
             for reason in seen.choice.reasons:
@@ -102,7 +107,7 @@ def up(
                 details=tuple(plan.text().splitlines()),
                 remedy="run `rigstack up --dry-run`, and report this with its output",
             )
-    for remark in seen.desired.notes:
+    for remark in (*seen.desired.notes, *_set_aside(place, pythons)):
         console.note(f"note: {remark}")
     if as_json:
         console.result_json({"steps": done, "notes": notes, "seconds": round(time.monotonic() - started, 3)})
@@ -119,6 +124,18 @@ def up(
         consent.settle()
     if not only:
         _tell_broken(seen)
+
+
+def _set_aside(place: RigDir, before: dict[str, str]) -> Iterator[str]:
+    """What was installed by hand for a Python that a project had before. before: project -> the set that it used."""
+    for name, old in before.items():
+        from rigstack.host.hand_installed import observe_hand_installed, set_in_use
+
+        now = set_in_use(place.homes / name)
+        if old and now != old and (count := dict(observe_hand_installed(place.homes / name).aside).get(old)):
+            python, left = now.removeprefix("env-"), old.removeprefix("env-")
+            what = f"{count} packages installed by hand for {left} are set aside, not lost"
+            yield f"{name}: Python is now {python}; {what}"
 
 
 def _tell_broken(seen: Survey) -> None:

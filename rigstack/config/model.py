@@ -63,6 +63,7 @@ class Images(Value):
     ca_bundle: str
     pip_index_file: str
     apt_mirror: str
+    python_mirror: str
 
 
 # "all", "none", a count, or the very devices (indices or UUIDs).

@@ -315,6 +315,7 @@ TABLES: dict[str, dict[str, Key]] = {
         "ca_bundle": Key(parse=path, default="auto"),
         "pip_index_file": Key(parse=path, default=""),
         "apt_mirror": Key(parse=mirror, default=""),
+        "python_mirror": Key(parse=mirror, default=""),
     },
 }
 

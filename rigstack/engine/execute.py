@@ -44,6 +44,7 @@ from rigstack.render import folders
 PIP_INDEX_SECRET = "pip_index"
 CA_SECRET = "ca_bundle"
 APT_MIRROR_SECRET = "apt_mirror"
+PYTHON_MIRROR_SECRET = "python_mirror"
 
 
 class Reporter(Protocol):
@@ -194,8 +195,10 @@ class Execution:
             secrets[CA_SECRET] = self.host.ca_bundle
         if self.rig.images.pip_index_file:
             secrets[PIP_INDEX_SECRET] = os.fspath(self.root / Path(self.rig.images.pip_index_file).expanduser())
-        if self.rig.images.apt_mirror:
-            mirror = self.root / "state" / "build" / "apt_mirror"
-            write_file(mirror, self.rig.images.apt_mirror + "\n", mode=0o600, owner=None)
-            secrets[APT_MIRROR_SECRET] = str(mirror)
+        images = self.rig.images
+        for name, url in ((APT_MIRROR_SECRET, images.apt_mirror), (PYTHON_MIRROR_SECRET, images.python_mirror)):
+            if url:
+                file = self.root / "state" / "build" / name
+                write_file(file, url + "\n", mode=0o600, owner=None)
+                secrets[name] = str(file)
         return secrets

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.jupyter import Jupyter
-from tests.live_rig import LiveRig
+from tests.live_rig import LiveRig, docker
+from tests.python_mirror import ARCHIVE, VERSION, python_mirror
 
 PRINT_SIX = "python -c 'import six; print(six.__version__)'"
 
@@ -84,3 +87,29 @@ def test_back_to_the_previous_image_and_on_again(rig: LiveRig) -> None:
     assert rig.run("image", "prune").returncode == 0
     assert [row["image"] for row in images()] == kept
     assert rig.run("project", "rollback", "demo", "--to", "nonsense").returncode == 2
+
+
+@pytest.mark.skipif(VERSION == "3.13", reason="the Python of the tests is the image's own: there is no other to fetch")
+def test_another_python_is_fetched_and_sets_aside_what_was_installed_by_hand(rig: LiveRig) -> None:
+    here = docker("network", "inspect", "bridge", "--format={{(index .IPAM.Config 0).Gateway}}")
+    assert rig.ssh("demo", "pip install -q iniconfig==2.0.0").returncode == 0
+    ask = "import sys; print('%d.%d' % sys.version_info[:2]); import iniconfig"
+    before = rig.toml
+    with python_mirror() as mirror:
+        rig.set("python_mirror", f'"{mirror.url(here)}"')
+        rig.append(f'python = "{VERSION}"')  # [projects.demo] is the last table
+        said = rig.up("--yes").stderr
+    assert mirror.asked[-1] == ARCHIVE
+    assert f"note: demo: Python is now {VERSION}-uv; " in said
+    assert "installed by hand for 3.13 are set aside, not lost" in said
+    done = rig.ssh("demo", f'python -c "{ask}"')
+    assert done.stdout == f"{VERSION}\n"
+    assert "No module named 'iniconfig'" in done.stderr
+    assert Jupyter(rig, "demo").run("import sys; print('%d.%d' % sys.version_info[:2])") == f"{VERSION}\n"
+    assert rig.ssh("demo", "pip install -q iniconfig==2.1.0").returncode == 0
+    assert "set aside, for another Python" in rig.run("project", "diff", "demo").stderr
+
+    (rig.path / "rig.toml").write_text(before)
+    assert f"installed by hand for {VERSION}-uv are set aside" in rig.up("--yes").stderr
+    shown = Jupyter(rig, "demo").run("import importlib.metadata as m; print(m.version('iniconfig'))")
+    assert shown == "2.0.0\n"

@@ -6,14 +6,16 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import shapes
 from tests.conftest import MakeRig
+from tests.fake_index import MODULE, PACKAGE, FakeIndex, fake_index
 from tests.jupyter import Jupyter
-from tests.live_rig import LiveRig, wait_for
+from tests.live_rig import LiveRig, docker, wait_for
 
 UV = str(Path(sys.executable).parent / "uv")
 SHAPES = {
@@ -52,12 +54,34 @@ SUITES = {
 }
 
 
+FROM_INDEX = f"import {MODULE} as m; print(m.ORIGIN.split()[1])"
+SETTINGS = """index = ["{index}"]
+env = {{ SAID = "größe $x ${{y}}" }}
+memory = "900m"
+shm = "96m"
+ports = [6007]
+"""
+# project -> where it says the settings above.
+SAYS_SETTINGS = {"plainpy": "pyproject.toml", "conda": "rig.toml"}
+
+
 @pytest.fixture(scope="module")
-def rig(make_rig: MakeRig) -> LiveRig:
-    made = make_rig(projects=tuple(SHAPES))
+def rig(make_rig: MakeRig) -> Iterator[LiveRig]:
+    here = docker("network", "inspect", "bridge", "--format={{(index .IPAM.Config 0).Gateway}}")
+    with fake_index("", "") as index:
+        made = make_rig(projects=tuple(SHAPES))
+        yield brought_up(made, index, SETTINGS.format(index=index.url(here)))
+
+
+def brought_up(made: LiveRig, index: FakeIndex, settings: str) -> LiveRig:
     stat = (made.path / "code").stat()
     for project, files in SHAPES.items():
         shapes.write(made.code(project), files, (stat.st_uid, stat.st_gid))
+    wanted = f"{PACKAGE}=={index.version}"
+    edit(made.code("plainpy") / "pyproject.toml", '"attrs==25.3.0"', f'"attrs==25.3.0", "{wanted}"')
+    edit(made.code("plainpy") / "pyproject.toml", "[tool.ruff]", f"[tool.rigstack]\n{settings}[tool.ruff]")
+    edit(made.code("conda") / "environment.yml", "- six==1.16.0", f"- six==1.16.0\n    - {wanted}")
+    edit(made.path / "rig.toml", "[projects.conda]\n", f"[projects.conda]\n{settings}")
     subprocess.run([UV, "lock", "--quiet", "--project", str(made.code("locked"))], check=True)
     said = made.up().stderr
     made.pin_host_keys()
@@ -66,6 +90,12 @@ def rig(make_rig: MakeRig) -> LiveRig:
     built = made.ssh("compiled", f"cd /code/compiled && {line.partition('workspace: ')[2]}")
     assert built.returncode == 0, built.stderr
     return made
+
+
+def edit(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
 
 
 @pytest.mark.parametrize("project", SHAPES)
@@ -87,6 +117,19 @@ def test_its_own_tests_pass_in_the_workspace_and_in_a_kernel(rig: LiveRig, proje
     ran = r"\d+ passed" if suite == shapes.PYTEST else r"Ran [1-9]\d* test"
     assert re.search(ran, done.stdout + done.stderr)
     assert re.search(ran, shown)
+
+
+@pytest.mark.parametrize("project", SAYS_SETTINGS)
+def test_settings_of_rig_toml_and_of_the_project_s_own_file_hold(rig: LiveRig, project: str) -> None:
+    done = rig.ssh(project, f"echo $SAID; df -k --output=size /dev/shm | tail -n 1; python -c '{FROM_INDEX}'")
+    assert done.stdout.split() == ["größe", "$x", "${y}", str(96 * 1024), "fake"], done.stderr
+    assert Jupyter(rig, project).run("import os; print(os.environ['SAID'])") == "größe $x ${y}\n"
+    for part in ("workspace", "notebook"):
+        container = rig.containers()[f"{project}-{part}"]
+        limits = docker("inspect", "--format={{.HostConfig.Memory}} {{.HostConfig.ShmSize}}", container)
+        assert limits == f"{900 * 1024**2} {96 * 1024**2}"
+    described = json.loads((rig.path / "state/ssh/gateway/rig.json").read_text())["projects"]
+    assert [one["ports"] for one in described if one["name"] == project] == [[6007]]
 
 
 def test_what_is_not_honoured_is_said(rig: LiveRig) -> None:
