@@ -11,8 +11,6 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from rigstack.config.devcontainer_features import report_features
-from rigstack.config.devcontainer_mounts import parse_mounts
 from rigstack.errors import ConfigError
 from rigstack.value import Value
 
@@ -95,6 +93,9 @@ def load_devcontainer(folder: Path) -> Devcontainer | None:
 
 def parse_devcontainer(text: str, *, name: str, where: str, project: str) -> Devcontainer:
     """Like load_devcontainer, from text; name: the file relative to the project, where: for messages."""
+    from rigstack.config.devcontainer_features import report_features
+    from rigstack.config.devcontainer_mounts import parse_mounts
+
     try:
         document = json.loads(_plain(text))
     except ValueError as broken:
