@@ -1,4 +1,4 @@
-"""A mirror of Pythons for builds, with one in it: the very interpreter that runs the tests, packed as uv expects it.
+"""A mirror of Pythons for builds, with one in it: this machine's own /usr/bin/python3, packed as uv expects it.
 
 The builds that uv usually fetches are not to be had everywhere; the rest of the way (list, download, unpacking, use) is
 the real one.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import platform
-import sys
+import subprocess
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -17,33 +17,31 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
+PYTHON = Path("/usr/bin/python3").resolve()
+VERSION = PYTHON.name.removeprefix("python") if PYTHON.is_file() else ""  # "3.11"
 ARCHIVE = "/python.tar.gz"
 
 
 def packed_python() -> bytes:
-    """python/bin and python/lib of this interpreter, without packages and tests."""
-    top = Path(sys.base_prefix)
-    library = top / "lib" / f"python{VERSION}"
+    """python/bin and python/lib of it, without packages and tests. A distribution's needs no libpython."""
 
     def wanted(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
         parts = Path(member.name).parts
         unwanted = {"site-packages", "dist-packages", "test", "tests", "idlelib", "__pycache__"}
-        return None if unwanted & set(parts) or member.name.endswith(".a") else member
+        outside = member.issym() and member.linkname.startswith("/")  # uv takes no archive with such a link
+        return None if unwanted & set(parts) or outside or member.name.endswith(".a") else member
 
     held = io.BytesIO()
     with tarfile.open(fileobj=held, mode="w:gz", compresslevel=1) as archive:
-        program = f"bin/python{VERSION}"
-        archive.add((top / program).resolve(), f"python/{program}")
-        for file in top.glob(f"lib/libpython{VERSION}.so*"):
-            archive.add(file, f"python/lib/{file.name}")
-        archive.add(library, f"python/lib/python{VERSION}", filter=wanted)
+        archive.add(PYTHON, f"python/bin/{PYTHON.name}")
+        archive.add(f"/usr/lib/{PYTHON.name}", f"python/lib/{PYTHON.name}", filter=wanted)
     return held.getvalue()
 
 
 def described(url: str) -> dict[str, object]:
     """The list of downloads as `uv python install --python-downloads-json-url` reads it."""
-    machine, (major, minor, patch) = platform.machine(), sys.version_info[:3]
+    asked = subprocess.run((PYTHON, "-c", "import sys; print(*sys.version_info[:3])"), capture_output=True, check=True)
+    machine, (major, minor, patch) = platform.machine(), map(int, asked.stdout.split())
     one = {
         **{"name": "cpython", "os": "linux", "libc": "gnu", "arch": {"family": machine, "variant": None}},
         **{"major": major, "minor": minor, "patch": patch, "prerelease": "", "variant": None},
