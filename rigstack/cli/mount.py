@@ -9,7 +9,7 @@ import click
 from rigstack.cli import console
 from rigstack.errors import ConfigError
 from rigstack.laptop.home import laptop_home
-from rigstack.laptop.mount import Mount, ensure_mounted, ensure_unmounted, list_mounts, mount_answers
+from rigstack.laptop.mount import Mount, ensure_mounted, ensure_unmounted, list_mounts, mount_answers, place_of
 from rigstack.laptop.rigs import find_project
 
 
@@ -30,7 +30,7 @@ def mount(project: str | None, folder: str | None, path: str | None, show: bool,
         return
     home = laptop_home()
     target = find_project(home, project)
-    point = Path(folder).absolute() if folder else home.path / "rigs" / target.alias
+    point = place_of(Path(folder) if folder else home.path / "rigs" / target.alias)
     source = path or target.project.folder
     if not source.startswith("/"):
         raise ConfigError(f"--path {source!r} is not right; expected a path that starts with /")
@@ -53,7 +53,7 @@ def unmount(name: str | None, force: bool, as_json: bool) -> None:
     """Unmount a project, one folder, or without an argument all of them."""
     mounts = list_mounts()
     if name is not None:
-        folder = str(Path(name).absolute())
+        folder = str(place_of(Path(name)))
         mounts = tuple(one for one in mounts if one.folder == folder)
         if not mounts:
             alias = find_project(laptop_home(), name).direct

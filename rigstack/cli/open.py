@@ -26,12 +26,12 @@ def open(project: str, path: str | None, only_print: bool) -> None:
     if path:
         url += "lab/tree/" + quote(path.removeprefix(target.project.folder).strip("/"))
     console.result(url)
-    opener = None if only_print else _opener()
+    opener = None if only_print else opener_argv()
     if opener and not process.run((*opener, url), timeout=20).ok:
         console.warn(f"{opener[0]} could not open it")
 
 
-def _opener() -> tuple[str, ...] | None:
+def opener_argv() -> tuple[str, ...] | None:
     """What opens an address on this machine; None where there is no screen or no such program."""
     if sys.platform == "darwin":
         return ("open",)

@@ -94,12 +94,21 @@ def _plain(field: str) -> str:
     return field.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
 
 
+def place_of(folder: Path) -> Path:
+    """A mount point as the system's list of mounts names it: links on the way to it followed (/tmp is one on macOS).
+
+    The point itself is not looked at, which could hang.
+    """
+    whole = folder.absolute()
+    return Path(os.path.realpath(whole.parent)) / whole.name
+
+
 def ensure_mounted(home: LaptopHome, target: Target, path: str, point: Path) -> bool:
     """Mounts, and returns whether there was something to do.
 
     Raises ConfigError for a folder with files in it, HostError without sshfs, ReachError when the rig is not there.
     """
-    point = point.absolute()
+    point = place_of(point)
     source = f"{target.direct}:{path}"
     for one in list_mounts():
         if one.folder == str(point):
