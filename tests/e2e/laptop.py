@@ -114,6 +114,12 @@ class Laptop:
         """Somebody in the middle: what goes to that port of the rig ends at a port of this machine."""
         self._inside(f"iptables -t nat -A OUTPUT -p tcp --dport {port} -j REDIRECT --to-ports {to}")
 
+    def detour(self, port: int, to: int) -> None:
+        """What goes to that port of the rig goes to another one there."""
+        self._inside(
+            f"iptables -t nat -A OUTPUT -p tcp --dport {port} -j DNAT --to-destination {self.rig_address}:{to}"
+        )
+
     def drop(self, port: int) -> None:
         """Nothing gets to that port of the rig from here."""
         self._inside(f"iptables -I OUTPUT -o cable -p tcp --dport {port} -j DROP")
