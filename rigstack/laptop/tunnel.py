@@ -12,6 +12,7 @@ from rigstack.laptop.kept import Kept, last_lines, list_kept, start_kept, stop_k
 from rigstack.laptop.rigs import Target
 
 PATIENCE = 30.0  # seconds for a first connection
+A_TIMEOUT = 10.0  # what takes longer to fail was not refused: ssh gives up connecting after 15 s
 
 
 def tunnel_argv(home: LaptopHome, direct: str, remote: int, local: int) -> tuple[str, ...]:
@@ -76,10 +77,12 @@ def start_tunnel(home: LaptopHome, target: Target, remote: int, local: int) -> K
 def start_forward(home: LaptopHome, wanted: Kept, target: Target) -> Kept:
     """Starts an ssh that forwards a port, and waits until it listens. Raises ReachError with what ssh said."""
     kept = start_kept(home, wanted)
-    deadline = time.monotonic() + PATIENCE
+    began = time.monotonic()
     while not answers(int(kept.about["local"])):
         said = [line for line in last_lines(home, kept, 20) if "again in" in line]
-        if len(said) >= 2 or time.monotonic() > deadline:
+        waited = time.monotonic() - began
+        # A refusal gets a second try; after a timeout of ssh's own nothing answers, and a second one tells no more.
+        if len(said) >= 2 or (said and waited > A_TIMEOUT) or waited > PATIENCE:
             lines = last_lines(home, kept)
             stop_kept(home, kept)
             raise ReachError(
