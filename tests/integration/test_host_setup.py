@@ -1,10 +1,11 @@
 """`rigstack host setup` on bare Debian 12 machines: privileged containers where it really unpacks and runs an engine.
 
-Takes a minute: half of it is making the machine's file system, the rest fetching the engine twice.
+Takes a minute the first time: half of it is making the machine's file system, the rest fetching the engine twice.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import time
@@ -60,8 +61,14 @@ class Box:
 
 @pytest.fixture(scope="module")
 def bookworm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An image of a minimal Debian 12, from the machine's own mirror; from a registry where there is no mmdebstrap."""
-    image = f"rigstack-test-{uuid.uuid4().hex[:8]}:bookworm"
+    """An image of a minimal Debian 12, from the machine's own mirror; from a registry where there is no mmdebstrap.
+
+    Kept for the next run, as the images of rigs are: making it takes half a minute.
+    """
+    image = "rigstack-test/bookworm:" + hashlib.sha256(PACKAGES.encode()).hexdigest()[:12]
+    if docker("image", "inspect", image).ok:
+        yield image
+        return
     if shutil.which("mmdebstrap"):
         tar = tmp_path_factory.mktemp("bookworm") / "root.tar"
         mirror = apt.own_mirror("bookworm")
@@ -81,7 +88,6 @@ def bookworm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         must(docker("commit", container, image))
         must(docker("rm", container))
     yield image
-    must(docker("rmi", image))
 
 
 @pytest.fixture
@@ -151,12 +157,12 @@ def test_from_bare_through_a_kill_to_an_engine_that_comes_back(box: Box) -> None
     assert must(box.run("docker info --format '{{.LiveRestoreEnabled}} {{.LoggingDriver}}'")) == "true local"
 
     # Again, there is nothing to do, and that is known at once, for whoever may use the socket.
-    seconds = []
-    for _ in range(3):
+    def once_more() -> float:
         began = time.monotonic()
         assert SAYS_NOTHING_TO_DO in must(box.rigstack("host setup --yes"))
-        seconds.append(time.monotonic() - began)
-    assert min(seconds) < 1.0
+        return time.monotonic() - began
+
+    assert any(once_more() < 1.0 for _ in range(10)), "not even once, on a machine however loaded"
     must(box.run("useradd --create-home ada"))
     forbidden = box.rigstack("host setup --yes", user="ada")
     assert forbidden.status == 3
