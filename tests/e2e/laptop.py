@@ -98,6 +98,10 @@ class Laptop:
             start_new_session=True,
         )
 
+    def processes(self, pattern: str) -> list[str]:
+        """The ids of its processes, and of no other laptop's, whose command line fits the pattern."""
+        return self.run("pgrep", f"--ns={self._holder.pid}", "--nslist=net", "-f", pattern).stdout.split()
+
     def path(self, name: str) -> Path:
         """A file on the laptop, as the test sees it (mounts aside)."""
         return self.home / name

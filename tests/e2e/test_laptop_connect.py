@@ -306,7 +306,7 @@ def test_disconnect_undoes_all_of_it(laptop: Laptop, rig: LiveRig) -> None:
     assert laptop.path(".ssh/config").read_bytes() == OWN_CONFIG
     left = {path.name for path in laptop.path(".ssh").rglob("*")}
     assert left == {"config", "id_ed25519", "id_ed25519.pub"}
-    assert laptop.run("pgrep", "-f", f"ssh.*{laptop.name}.*mux").stdout == ""
+    assert laptop.processes(f"ssh.*{laptop.name}.*mux") == []
 
 
 def test_the_laptop_has_no_engine(laptop: Laptop) -> None:

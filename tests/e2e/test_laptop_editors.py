@@ -139,4 +139,4 @@ def test_disconnect_takes_the_pin_away(laptop: Laptop, rig: LiveRig) -> None:
     assert "rigstack:box-demo" in laptop.path(".ssh/known_hosts").read_text()
     assert laptop.rigstack("disconnect").returncode == 0
     assert not laptop.path(".ssh/known_hosts").exists()
-    assert laptop.run("pgrep", "-f", "box-gateway").stdout == ""
+    assert laptop.processes("box-gateway") == []

@@ -53,7 +53,7 @@ def test_a_mount_is_the_project_s_folder(laptop: Laptop, rig: LiveRig, mounted: 
 def test_a_mount_in_use_is_not_torn_away(laptop: Laptop, rig: LiveRig, mounted: str) -> None:
     user = laptop.start("sh", "-c", f"cd {mounted} && exec sleep 300")
     try:
-        wait_for("somebody is in it", lambda: laptop.run("pgrep", "-f", "sleep 300").stdout != "")
+        wait_for("somebody is in it", lambda: laptop.processes("sleep 300") != [])
         time_out = time.monotonic() + 5
         while (done := laptop.rigstack("unmount", "demo")).returncode == 0 and time.monotonic() < time_out:
             laptop.rigstack("mount", "demo", "mnt")
@@ -73,10 +73,7 @@ def test_a_mount_lives_through_a_cut(laptop: Laptop, rig: LiveRig, mounted: str)
         saving = laptop.start("sh", "-c", f"echo during > {mounted}/during.txt")
         wait_for(
             "the cut is noticed",
-            lambda: (
-                laptop.run("sh", "-c", "pgrep -f 'ssh .*box-demo.direct' || true").stdout == ""
-                or saving.poll() is not None
-            ),
+            lambda: laptop.processes("ssh .*box-demo.direct") == [] or saving.poll() is not None,
             timeout=60,
         )
         assert mounted in laptop.run("cat", "/proc/self/mounts").stdout, "the mount went away"

@@ -232,5 +232,5 @@ def test_disconnect_ends_what_is_kept(laptop: Laptop, rig: LiveRig, server: int)
     assert laptop.rigstack("tunnel", "demo", str(server)).returncode == 0
     assert laptop.run("ssh", "box-demo", "true").returncode == 0
     assert laptop.rigstack("disconnect").returncode == 0
-    wait_for("no ssh is left", lambda: laptop.run("pgrep", "-f", "box-demo").stdout == "")
+    wait_for("no ssh is left", lambda: laptop.processes("box-demo") == [])
     assert {path.name for path in laptop.path(".ssh").iterdir()} == {"id_ed25519", "id_ed25519.pub"}

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,7 +68,7 @@ class OwnEngine:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[OwnEngine]:
+def engine() -> Iterator[OwnEngine]:
     daemon = find_program("dockerd", Path("/"), os.environ)
     client = shutil.which("docker")
     if daemon is None and client is not None:
@@ -76,18 +77,20 @@ def engine(tmp_path: Path) -> Iterator[OwnEngine]:
     if os.geteuid() != 0 or daemon is None:
         pytest.skip("needs root and dockerd")
     devices = [{"name": n, "containerEdits": {"env": [f"MADE_UP_GPU={n}"]}} for n in NAMES]
-    (tmp_path / "cdi").mkdir()
-    (tmp_path / "cdi/gpus.json").write_text(json.dumps({"cdiVersion": "0.5.0", "kind": KIND, "devices": devices}))
-    (tmp_path / "daemon.json").write_text("{}")
-    own = OwnEngine(tmp_path, os.path.realpath(daemon))
+    folder = Path(tempfile.mkdtemp(prefix="rigstack-"))  # not tmp_path: a socket's path has 107 characters at most
+    (folder / "cdi").mkdir()
+    (folder / "cdi/gpus.json").write_text(json.dumps({"cdiVersion": "0.5.0", "kind": KIND, "devices": devices}))
+    (folder / "daemon.json").write_text("{}")
+    own = OwnEngine(folder, os.path.realpath(daemon))
     try:
         own.start()
         yield own
     finally:
         own.stop()
         mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
-        for mount in sorted((one for one in mounted if one.startswith(str(tmp_path))), reverse=True):
+        for mount in sorted((one for one in mounted if one.startswith(str(folder))), reverse=True):
             subprocess.run(["umount", "--lazy", mount])
+        shutil.rmtree(folder)
 
 
 def test_a_gpu_is_kept_across_a_crash_of_the_engine(engine: OwnEngine, tmp_path: Path) -> None:

@@ -74,8 +74,9 @@ def test_killed_before_each_step_of_a_first_bring_up(make_rig: MakeRig) -> None:
         again = step.startswith("build ")
         assert killed_up(rig, 3 if step.startswith("check ") else 2), f"step {number} was not reached"
         expected = steps[number - 2 :] if again else steps[number - 1 :]
-        # By the time we look, some services may be healthy already.
-        assert [one.split(":")[0] for one in planned(rig)] == [one.split(":")[0] for one in expected], step
+        # By then some services may be healthy already, and the edge have made the root that rig.json tells of.
+        left = [one for one in planned(rig) if not (step.startswith("start ") and one.endswith("/rig.json"))]
+        assert [one.split(":")[0] for one in left] == [one.split(":")[0] for one in expected], step
     assert killed_up(rig, 1)
     assert_converges(rig)
 
