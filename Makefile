@@ -26,7 +26,7 @@ test: $(VENV)/.dev lint ## Everything: lint, unit, then the real engine and a br
 	tests/run $(PYTEST_FLAGS)
 
 unit: $(VENV)/.dev ## Unit tests: no engine, no network, seconds
-	$(BIN)/pytest tests/unit -q
+	$(BIN)/pytest tests/unit -q -n auto --maxprocesses 4
 
 integration: $(VENV)/.dev ## Tests against the real engine
 	$(BIN)/pytest tests/integration $(PYTEST_FLAGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -9,9 +10,32 @@ from pathlib import Path
 
 import pytest
 
-from tests.live_rig import LiveRig
+from rigstack.host.devices import CDI_FOLDERS
+from tests.live_rig import LiveRig, docker
 
 MakeRig = Callable[..., LiveRig]
+
+# The longest files of live tests go first where files run side by side: at the end no process waits for another.
+LONG = (
+    "test_laptop_work",
+    "test_kill",
+    "test_gpu_devices",
+    "test_host_setup",
+    "test_ddns_rules",
+    "test_laptop_sync",
+    "test_story",
+    "test_up",
+)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        if "unit" in item.path.parts:
+            return len(LONG) + 1
+        return LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG)
+
+    if hasattr(config, "workerinput"):  # one of the processes of pytest -n
+        items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
@@ -23,15 +47,32 @@ def no_made_up_gpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+def new_rig(tmp_path_factory: pytest.TempPathFactory, projects: tuple[str, ...]) -> LiveRig:
+    folder = tmp_path_factory.mktemp("rig")
+    folder.chmod(0o755)
+    return LiveRig(folder, name=f"t{secrets.token_hex(3)}", projects=projects)
+
+
+@pytest.fixture(scope="session")
+def base_images(tmp_path_factory: pytest.TempPathFactory, no_made_up_gpus: None) -> None:
+    """On a machine that never had a rig the first one is brought up alone: processes side by side would all make it."""
+    with open(tmp_path_factory.getbasetemp().parent / "base-images.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not docker("image", "ls", "--quiet", "rigstack/base"):
+            first = new_rig(tmp_path_factory, ("demo",))
+            try:
+                first.up()
+            finally:
+                first.destroy()
+
+
 @pytest.fixture(scope="module")
-def make_rig(tmp_path_factory: pytest.TempPathFactory, no_made_up_gpus: None) -> Iterator[MakeRig]:
+def make_rig(tmp_path_factory: pytest.TempPathFactory, base_images: None) -> Iterator[MakeRig]:
     """Makes rigs with unique names; each is destroyed at the end of the module, whatever happened."""
     rigs: list[LiveRig] = []
 
     def make(*, projects: tuple[str, ...] = ("demo",)) -> LiveRig:
-        folder = tmp_path_factory.mktemp("rig")
-        folder.chmod(0o755)
-        rig = LiveRig(folder, name=f"t{secrets.token_hex(3)}", projects=projects)
+        rig = new_rig(tmp_path_factory, projects)
         rigs.append(rig)
         return rig
 
@@ -57,3 +98,20 @@ def artifacts() -> Path:
     folder = Path(__file__).parent / "artifacts"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+@pytest.fixture(scope="module")
+def cdi_folder() -> Iterator[Path]:
+    """Where the engine looks for CDI devices, for one file of tests on this machine at a time; made if need be."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to write a CDI specification")
+    folder = Path(CDI_FOLDERS[0])
+    with open("/tmp/rigstack-tests-cdi.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        there = folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            yield folder
+        finally:
+            if not there and not any(folder.iterdir()):
+                folder.rmdir()

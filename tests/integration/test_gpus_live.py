@@ -84,19 +84,13 @@ class MadeUpGpus:
 
 
 @pytest.fixture(scope="module")
-def made_up(tmp_path_factory: pytest.TempPathFactory, stub: NvmlStub) -> Iterator[MadeUpGpus]:
-    if os.geteuid() != 0:
-        pytest.skip("needs root to write a CDI specification")
+def made_up(tmp_path_factory: pytest.TempPathFactory, stub: NvmlStub, cdi_folder: Path) -> Iterator[MadeUpGpus]:
     made = MadeUpGpus(tmp_path_factory.mktemp("cdi"), stub)
-    there = made.spec.parent.exists()
-    made.spec.parent.mkdir(parents=True, exist_ok=True)
     try:
         made.spec.write_text(made.text)
         yield made
     finally:
         made.spec.unlink(missing_ok=True)
-        if not there and not any(made.spec.parent.iterdir()):
-            made.spec.parent.rmdir()
 
 
 def ask_for(rig: LiveRig, **projects: str) -> None:
@@ -187,11 +181,9 @@ def test_a_gpu_check_runs_in_the_workspace(make_rig: MakeRig, made_up: MadeUpGpu
 
 
 def test_a_container_sees_its_own_gpus(
-    make_rig: MakeRig, stub: NvmlStub, tmp_path_factory: pytest.TempPathFactory
+    make_rig: MakeRig, stub: NvmlStub, cdi_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """The stand-in for the driver's library is injected as the real one is: a mount of a CDI device."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root to write a CDI specification")
     token = secrets.token_hex(4)
     folder = tmp_path_factory.mktemp("inside")
     inside = NvmlStub(stub.library, folder)
@@ -212,7 +204,6 @@ def test_a_container_sees_its_own_gpus(
     (folder / "cdi").mkdir()
     (folder / "cdi/inside.json").write_text(json.dumps(spec))
     file = Path(CDI_FOLDERS[0]) / f"rigstack-test-{token}.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
     rig = make_rig(projects=("four", "five"))
     rig.set("cuda", '"none"')
     rig.set("history", "true")
@@ -229,8 +220,6 @@ def test_a_container_sees_its_own_gpus(
         wait_for("a sample", lambda: "42%" in rig.run("gpus", "--since", "5m").stdout)
     finally:
         file.unlink(missing_ok=True)
-        if not any(file.parent.iterdir()):
-            file.parent.rmdir()
     lines = shown.stdout.splitlines()
     assert "NVIDIA RTX 6000 Ada  busy" in lines[1], shown
     assert "42 %  9.0 / 48.0 GiB  34 C" in lines[1]

@@ -81,7 +81,7 @@ def installed_assets(installed: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def rig(installed: Path, tmp_path_factory: pytest.TempPathFactory, no_made_up_gpus: None) -> Iterator[LiveRig]:
+def rig(installed: Path, tmp_path_factory: pytest.TempPathFactory, base_images: None) -> Iterator[LiveRig]:
     """A rig that was made by the installed rigstack and is run by it."""
     folder = tmp_path_factory.mktemp("rig")
     folder.chmod(0o755)
