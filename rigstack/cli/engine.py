@@ -31,7 +31,8 @@ def logs(context: click.Context, names: tuple[str, ...], follow: bool, tail: str
 
 def _services(rig: Rig, name: str) -> list[str]:
     parts = {project.name: [f"{project.name}-workspace", f"{project.name}-notebook"] for project in rig.projects}
-    known = ["edge", "gateway", *(["ddns"] if rig.ddns else []), *(part for both in parts.values() for part in both)]
+    optional = [name for name, wanted in (("ddns", rig.ddns), ("history", rig.gpu_history)) if wanted]
+    known = ["edge", "gateway", *optional, *(part for both in parts.values() for part in both)]
     if name in parts:
         return parts[name]
     if name in known:

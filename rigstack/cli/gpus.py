@@ -108,8 +108,10 @@ def _history(context: click.Context, age: str, *, as_json: bool, as_csv: bool) -
         on = rig.gpu_history
         raise ConfigError(
             "no history of the GPUs was kept",
-            cause="no notebook with GPUs has run yet" if on else "[gpu] history is off in rig.toml",
-            remedy="rigstack up" if on else "set history = true in its [gpu] table, then: rigstack up",
+            cause="the service that writes it has not seen a GPU yet" if on else "[gpu] history is off in rig.toml",
+            remedy="rigstack up; rigstack logs history"
+            if on
+            else "set history = true in its [gpu] table, then: rigstack up",
         )
     history = {uuid: gpu_history.samples(ring, since=since, until=until) for uuid, ring in rings.items()}
     if as_json:

@@ -83,6 +83,7 @@ class Project(Value):
     apt: tuple[str, ...]
     memory: str
     shm: str
+    memlock: str
     pids: int
     ports: tuple[int, ...]
     ssh_port: int | None

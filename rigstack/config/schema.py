@@ -184,6 +184,15 @@ def python(value: Any) -> str:
     return value
 
 
+def locked_memory(value: Any) -> str:
+    if value == "unlimited":
+        return str(value)
+    try:
+        return size(value)
+    except ValueError:
+        raise ValueError('"unlimited", or a size such as "512m" or "16g"') from None
+
+
 def public_url(value: Any) -> str:
     if not isinstance(value, str) or not value or "@" in value:
         raise ValueError('a URL such as "https://host/path" without a password (that goes to images.pip_index_file)')
@@ -329,6 +338,7 @@ PROJECT: dict[str, Key] = {
     "apt": Key(parse=list_of(apt_package), default=()),
     "memory": Key(parse=size, default=""),
     "shm": Key(parse=shared_memory, default="8g"),
+    "memlock": Key(parse=locked_memory, default=""),
     "pids": Key(parse=whole(64, 4194304), default=16384),
     "ports": Key(parse=list_of(port), default=()),
     "ssh_port": Key(parse=port, default=None),

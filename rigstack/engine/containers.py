@@ -58,6 +58,13 @@ def _start_failure(done: process.Completed) -> RigstackError:
         )
     if "no space left on device" in said:
         return HostError("the disk is full", details=done.tail(3), remedy="free room, then run it again")
+    if "error setting rlimit" in said:
+        return HostError(
+            "the engine may not lock as much memory as a project asks for",
+            details=done.tail(3),
+            cause="it runs with a lower limit itself and may not raise it",
+            remedy="take memlock out of the project's table in rig.toml, or give the engine LimitMEMLOCK=infinity",
+        )
     if "CDI device injection failed" in said or "unresolvable CDI devices" in said:
         return HostError(
             "the engine cannot give a container the GPUs asked for",

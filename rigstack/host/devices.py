@@ -26,7 +26,8 @@ def observe_gpu(mode: str) -> Gpu:
         return Gpu(kind="none", why='[gpu] mode is "none"')
     nodes = cdi_nodes()
     if nodes and mode in ("auto", "cdi"):
-        return Gpu(kind="cdi", devices=tuple(nodes), aliases=_aliases(nodes), stale=_stale())
+        has_all = nodes.pop("all", None) is not None
+        return Gpu(kind="cdi", devices=tuple(nodes), aliases=_aliases(nodes), stale=_stale(), has_all=has_all)
     runtime = any(os.path.exists(program) for program in RUNTIME_PROGRAMS)  # noqa: PTH110
     card = os.path.exists("/dev/nvidiactl")  # noqa: PTH110
     if runtime and (card or mode == "nvidia") and mode in ("auto", "nvidia"):
@@ -56,7 +57,7 @@ def _stale(root: Path = Path("/")) -> str:
 
 
 def cdi_nodes() -> dict[str, tuple[str, ...]]:
-    """The NVIDIA devices in this machine's CDI specifications, without "all": name -> its device nodes.
+    """The NVIDIA devices in this machine's CDI specifications: name -> its device nodes.
 
     Source: the CDI specification, devices[].name and devices[].containerEdits.deviceNodes[].path.
     """
@@ -71,7 +72,6 @@ def cdi_nodes() -> dict[str, tuple[str, ...]]:
         for file in files:
             if file.endswith((".json", ".yaml", ".yml")):
                 found.update(_devices_in(Path(folder) / file))
-    found.pop("all", None)
     return found
 
 

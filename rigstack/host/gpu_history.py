@@ -1,4 +1,4 @@
-"""Reads the ring files that containers write about their GPUs."""
+"""Reads the ring files that a container writes about the GPUs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rigstack.render.compose import HISTORY_FOLDER
 def load_rings(root: Path) -> dict[str, bytes]:
     """UUID -> the bytes of its ring file, of the rig in `root`; {} when there are none.
 
-    Containers write there, so what is no plain file of the right size or name is left out, and links are not followed.
+    A container writes there, so what is no plain file of the right size or name is left out; links are not followed.
     """
     folder = root / HISTORY_FOLDER
     try:

@@ -207,6 +207,9 @@ def private_files(seen: Checkup) -> Finding:
     )
 
 
+OURS = ("edge", "gateway", "ddns", "history")  # where no program of a person runs
+
+
 def containers(seen: Checkup) -> Finding:
     """CIS Docker Benchmark, section 5, as far as it holds for these services."""
     wrong = []
@@ -219,8 +222,8 @@ def containers(seen: Checkup) -> Finding:
                 ("it is privileged", one.privileged),
                 ("it keeps capabilities", not one.drops_all),
                 ("it may gain privileges", not one.no_new_privileges),
-                ("its root is writable", one.service in ("edge", "gateway", "ddns") and not one.read_only),
-                ("it has no memory limit", one.service in ("edge", "gateway", "ddns") and not one.memory),
+                ("its root is writable", one.service in OURS and not one.read_only),
+                ("it has no memory limit", one.service in OURS and not one.memory),
                 ("it has no process limit", one.pids <= 0),
                 ("it runs as root", one.user.partition(":")[0] in ("", "0", "root")),
                 ("it has the engine's socket", one.socket),

@@ -16,6 +16,7 @@ from rigstack.render.compose import (
     HISTORY_FOLDER,
     GpuRequest,
     ServiceSpec,
+    keeps_history,
     render_env,
     render_overlay,
     render_service,
@@ -66,7 +67,7 @@ class HostKey(Value):
 class Service(Value):
     """A container that should run.
 
-    name: its name in compose. role: edge, gateway, ddns, workspace or notebook.
+    name: its name in compose. role: edge, gateway, ddns, history, workspace or notebook.
     image: the image's name (not its tag). hash: of everything that would change the container.
     networks: the project networks it must be on (the edge and the gateway join them as projects come).
     folders: those of the rig that are mounted in it; a running container holds on to one that was deleted or moved.
@@ -104,6 +105,12 @@ class Desired(Value):
 
     def image(self, name: str) -> Image:
         return next(image for image in self.images if image.name == name)
+
+
+def shared_services(rig: Rig, host: Host) -> tuple[str, ...]:
+    """The services that are no project's, each of which is its own role."""
+    optional = (("ddns", bool(rig.ddns)), ("history", keeps_history(rig, host)))
+    return ("edge", "gateway", *(name for name, wanted in optional if wanted))
 
 
 def compose_project(rig: Rig) -> str:
@@ -187,7 +194,7 @@ def _folders(rig: Rig, host: Host) -> tuple[Folder, ...]:
         Folder(path="state/access/edge", mode=0o700, owned=True),
         Folder(path="state/access/gateway", mode=0o700, owned=True),
     ]
-    if rig.gpu_history:
+    if keeps_history(rig, host):
         shared.append(Folder(path=HISTORY_FOLDER, mode=0o755, owned=True))
     if rig.ddns:
         shared.append(Folder(path="secrets/ddns", mode=0o700, owned=True))
@@ -225,12 +232,17 @@ def _service_specs(
     rig: Rig, host: Host, tags: Mapping[str, str], gpus: Mapping[str, GpuRequest | None]
 ) -> tuple[ServiceSpec, ...]:
     every = tuple(f"p-{project.name}" for project in rig.projects)
+    watched = GpuRequest(kind=host.gpu.kind, ids=host.gpu.every)
     specs = [
-        ServiceSpec(name="edge", role="edge", image=tags["edge"], joins=every),
-        ServiceSpec(name="gateway", role="gateway", image=tags["gateway"], joins=every),
+        ServiceSpec(
+            name=name,
+            role=name,
+            image=tags[_image_of(name, "")],
+            joins=every if name in ("edge", "gateway") else (),
+            gpu=watched if name == "history" else None,
+        )
+        for name in shared_services(rig, host)
     ]
-    if rig.ddns:
-        specs.append(ServiceSpec(name="ddns", role="ddns", image=tags["ddns"]))
     for project in rig.without(host.broken).projects:
         for role in ("workspace", "notebook"):
             specs.append(
@@ -261,25 +273,31 @@ def _service(rig: Rig, host: Host, spec: ServiceSpec) -> Service:
         name=spec.name,
         role=spec.role,
         project=project,
-        image=f"project-{project}" if project else spec.role,
+        image=_image_of(spec.role, project),
         hash=digest(json.dumps(rendered, sort_keys=True), host.compose_digest, spec.image, environment),
         networks=tuple(one for one in spec.joins if one.removeprefix("p-") not in host.broken),
         folders=(
-            *_mounted(spec.role, project, history=bool(spec.gpu and rig.gpu_history)),
+            *_mounted(spec.role, project),
             *(volume_folder(project, name) for name, _ in (host.inputs[project].volumes if project else ())),
         ),
     )
 
 
-def _mounted(role: str, project: str, *, history: bool) -> tuple[str, ...]:
+def _image_of(role: str, project: str) -> str:
+    """The name of the image that a service starts from."""
+    return f"project-{project}" if project else "base" if role == "history" else role
+
+
+def _mounted(role: str, project: str) -> tuple[str, ...]:
     """The folders that compose.yaml and the overlay mount in a service (a test asks the engine whether that is so)."""
     own = (f"code/{project}", f"homes/{project}", "data")
     return {
         "edge": ("state/edge", "state/access/edge", "secrets/edge-tls", "secrets/edge"),
         "gateway": ("state/ssh/gateway", "state/keys/gateway", "state/access/gateway"),
         "ddns": ("state/ddns", "secrets/ddns", "state/ddns-cache"),
+        "history": (HISTORY_FOLDER,),
         "workspace": (*own, "state/ssh/workspace", f"state/keys/{project}", f"state/access/{project}"),
-        "notebook": (*own, "secrets/notebook", *([HISTORY_FOLDER] if history else [])),
+        "notebook": (*own, "secrets/notebook"),
     }[role]
 
 

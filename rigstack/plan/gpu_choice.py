@@ -25,12 +25,14 @@ class Choice(Value):
     """given: project -> devices ("all" stands alone). picked: those chosen anew by number. reasons: a line for each.
 
     unmet: requests that cannot be met; `given` then holds what comes nearest, so that the rest can still be shown.
+    bare: projects that asked for "all" of what others leave, and others leave nothing: they run on the CPU.
     """
 
     given: Mapping[str, tuple[str, ...]]
     picked: frozenset[str] = frozenset()
     reasons: tuple[str, ...] = ()
     unmet: tuple[Unmet, ...] = ()
+    bare: tuple[Unmet, ...] = ()
 
 
 def choose(
@@ -48,7 +50,7 @@ def choose(
 
     What runs keeps what it has as long as its request is the same: load never moves a project. Then come GPUs asked
     for by name, then numbers, the exclusive before the shared, and at last "all", which is all that nobody has for
-    himself.
+    himself: be it nothing, since it is also what a project gets that asks for nothing in particular.
     """
     if gpu.kind == "none":
         return Choice(given={project.name: () for project in rig.projects})
@@ -89,6 +91,7 @@ class _Round:
         self.given: dict[str, tuple[str, ...]] = {}
         self.reasons: list[str] = []
         self.unmet: list[Unmet] = []
+        self.bare: list[Unmet] = []
         self.picked: set[str] = set()
 
     def run(self) -> Choice:
@@ -111,6 +114,7 @@ class _Round:
             picked=frozenset(self.picked),
             reasons=tuple(self.reasons),
             unmet=tuple(self.unmet),
+            bare=tuple(self.bare),
         )
 
     def _untouched(self, project: Project) -> bool:
@@ -147,7 +151,7 @@ class _Round:
         if not cards or not cards <= frozenset(self.board.cards) | self.board.unknown(claim.devices):
             return False
         if project.gpus == "all":
-            return claim.devices == ("all",) or claim.holding
+            return self.gpu.has_all if claim.devices == ("all",) else claim.holding
         if isinstance(project.gpus, int):
             return len(cards) == project.gpus
         return cards == self.board.expand(tuple(project.gpus))
@@ -164,13 +168,21 @@ class _Round:
         cards = self.board.cards
         free = [card for card in cards if self.board.open_to(card, project.name, project.gpu_sharing)]
         if len(free) == len(cards):
-            self._grant(project, ("all",))
-        elif free and project.gpu_sharing == "shared":
-            self._grant(project, tuple(free))
-            taken = ", ".join(self.board.holders(card) for card in cards if card not in free)
-            self.reasons.append(f"{project.name} gets GPU {', '.join(free)}; not {taken}")
+            self._grant(project, self.gpu.every)
+            return
+        if project.gpu_sharing == "exclusive":
+            self._refuse(project, f"{project.name} cannot have all GPUs{_own(project)}", cards, self.gpu.every)
+            return
+        self._grant(project, tuple(free))
+        taken = tuple(self.board.holders(card, besides=project.name) for card in cards if card not in free)
+        if free:
+            self.reasons.append(f"{project.name} gets GPU {', '.join(free)}; not {', '.join(taken)}")
         else:
-            self._refuse(project, f"{project.name} cannot have all GPUs{_own(project)}", cards, ("all",))
+            what = f"{project.name} gets no GPU and runs on the CPU: others have them all for themselves"
+            self.bare.append(Unmet(project=project.name, what=what, details=taken))
+            self.reasons.append(
+                f'{what} ({"; ".join(taken)}); gpus = "none" says that this is right, gpus = 1 that it is an error'
+            )
 
     def _give_named(self, project: Project, names: tuple[str, ...]) -> None:
         # The nvidia runtime's cards are known by index, so a UUID that is not is left to it.

@@ -16,6 +16,7 @@ class Gpu(Value):
 
     aliases: (other name, canonical name) of devices that have several, as nvidia-ctk names a card by index and by UUID.
     why: for "none", the reason in words. stale: why the CDI specification no longer fits the machine, "" when it does.
+    has_all: the engine knows a device "all". A specification that somebody wrote may lack it.
     """
 
     kind: str
@@ -23,6 +24,12 @@ class Gpu(Value):
     aliases: tuple[tuple[str, str], ...] = ()
     why: str = ""
     stale: str = ""
+    has_all: bool = True
+
+    @property
+    def every(self) -> tuple[str, ...]:
+        """All cards, as they are asked of the engine."""
+        return ("all",) if self.has_all else self.cards
 
     def canonical(self, device: str) -> str:
         """The one name of a device that may have several."""
@@ -30,10 +37,10 @@ class Gpu(Value):
 
     @property
     def cards(self) -> tuple[str, ...]:
-        """Each card or MIG instance once: by index where there are indices."""
+        """Each card or MIG instance once: by index where there are indices; "all" where there is nothing else."""
         once = tuple(dict.fromkeys(self.canonical(one) for one in self.devices))
         indices = tuple(one for one in once if not one.startswith(("GPU-", "MIG-")))
-        return indices or once
+        return indices or once or (("all",) if self.kind != "none" and self.has_all else ())
 
 
 class Copy(Value):

@@ -6,6 +6,7 @@ from typing import Any
 
 from rigstack.config.model import Rig
 from rigstack.plan.ddns import DdnsReport, ddns_problem
+from rigstack.plan.desired import shared_services
 from rigstack.plan.gpu_choice import Choice
 from rigstack.plan.host import Host
 from rigstack.plan.observed import Container, Observed
@@ -62,7 +63,7 @@ def assess(
     containers = observed.containers
     url = edge_url(rig, host)
     problems: list[Problem] = []
-    names = ["edge", "gateway", *(["ddns"] if rig.ddns else [])]
+    names = list(shared_services(rig, host))
     for project in rig.projects:
         names += [f"{project.name}-workspace", f"{project.name}-notebook"]
     words = {name: word(containers.get(name)) for name in names}
@@ -108,6 +109,9 @@ def assess(
         )
     for unmet in choice.unmet if choice else ():
         problems.append(Problem(what=unmet.what, remedy="rigstack gpus shows who has which; change gpus in rig.toml"))
+    for bare in choice.bare if choice else ():
+        what = f"{bare.what} ({'; '.join(bare.details)})"
+        problems.append(Problem(what=what, remedy='stop who holds them and: rigstack up; or set gpus = "none" for it'))
     if certificate.get("error"):
         stands_in = certificate.get("issuer") == "internal"
         served = "the rig's own certificate stands in" if stands_in else "what was served before is served on"

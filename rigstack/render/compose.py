@@ -14,7 +14,7 @@ from rigstack.value import Value
 CA_TARGET = "/etc/rigstack/ca/ca-certificates.crt"
 ACCESS_TARGET = "/var/log/rigstack"
 
-HISTORY_FOLDER, HISTORY_TARGET = "state/gpu-history", "/var/lib/rigstack/gpu-history"
+HISTORY_FOLDER = "state/gpu-history"
 
 
 class GpuRequest(Value):
@@ -29,7 +29,7 @@ class GpuRequest(Value):
 
 
 class ServiceSpec(Value):
-    """A service before its hash is known. joins: the project networks it is on."""
+    """A service before its hash is known. gpu: what it is given. joins: the project networks it is on."""
 
     name: str
     role: str
@@ -37,6 +37,11 @@ class ServiceSpec(Value):
     project: Project | None = None
     gpu: GpuRequest | None = None
     joins: tuple[str, ...] = ()
+
+
+def keeps_history(rig: Rig, host: Host) -> bool:
+    """Whether the rig has the service that writes down what GPUs do."""
+    return rig.gpu_history and host.gpu.kind != "none"
 
 
 def render_env(rig: Rig, host: Host, tags: Mapping[str, str]) -> str:
@@ -57,7 +62,11 @@ def render_env(rig: Rig, host: Host, tags: Mapping[str, str]) -> str:
     }
     if rig.ddns:
         values["RIGSTACK_DDNS_IMAGE"] = tags["ddns"]
-        values["COMPOSE_PROFILES"] = "ddns"
+    history = keeps_history(rig, host)
+    if history:
+        values["RIGSTACK_BASE_IMAGE"] = tags["base"]
+    if profiles := [name for name, on in (("ddns", rig.ddns), ("history", history)) if on]:
+        values["COMPOSE_PROFILES"] = ",".join(profiles)
     return "".join(f"{key}={_quoted(value)}\n" for key, value in values.items())
 
 
@@ -104,6 +113,8 @@ def render_service(rig: Rig, host: Host, spec: ServiceSpec) -> dict[str, Any]:
         if spec.role == "ddns" and host.ca_bundle:
             service["volumes"] = [_bind(host.ca_bundle, CA_TARGET, read_only=True)]
             service["environment"] = {"CURL_CA_BUNDLE": CA_TARGET}
+        if spec.gpu:  # not among the labels: whoever only watches a GPU takes it from nobody
+            _add_gpu(service, spec.gpu, "utility")
         return service
     if spec.gpu:
         labels["rigstack.gpus"] = ",".join(spec.gpu.ids)
@@ -143,14 +154,13 @@ def _project_service(rig: Rig, host: Host, spec: ServiceSpec, project: Project) 
         service["mem_limit"] = project.memory
     if project.shm:
         service["shm_size"] = project.shm
+    if project.memlock:
+        service["ulimits"] = {"memlock": -1 if project.memlock == "unlimited" else _bytes(project.memlock)}
     if spec.role == "workspace" and project.ssh_port:
         environment["RIGSTACK_SSH_PUBLIC"] = rig.access.clients
         service["ports"] = [f"{_bind_prefix(rig.access.bind)}{project.ssh_port}:22"]
     if spec.gpu:
-        _add_gpu(service, spec.gpu)
-        if spec.role == "notebook" and rig.gpu_history:
-            environment["RIGSTACK_GPU_HISTORY"] = HISTORY_TARGET
-            volumes.append(_bind(f"{rig.dir}/{HISTORY_FOLDER}", HISTORY_TARGET))
+        _add_gpu(service, spec.gpu, "compute,utility")
     return service
 
 
@@ -166,14 +176,20 @@ def _bind(source: str, target: str, *, read_only: bool = False) -> dict[str, Any
     return volume
 
 
+def _bytes(size: str) -> int:
+    """A size of rig.toml ("1.5g") in bytes, for where compose takes a number only."""
+    return int(float(size[:-1]) * 1024 ** "bkmg".index(size[-1]))
+
+
 def _literal(text: str) -> str:
     """Text that compose must not interpolate."""
     return text.replace("$", "$$")
 
 
-def _add_gpu(service: dict[str, Any], gpu: GpuRequest) -> None:
+def _add_gpu(service: dict[str, Any], gpu: GpuRequest, capabilities: str) -> None:
     """CDI devices through the engine's own injection, or the nvidia runtime's device requests.
 
+    capabilities: of the driver's libraries, which ones the runtime brings in (a CDI specification brings them all).
     Source: docs.docker.com/compose/how-tos/gpu-support and the engine's CDI device driver.
     """
     if gpu.kind == "cdi":
@@ -185,7 +201,7 @@ def _add_gpu(service: dict[str, Any], gpu: GpuRequest) -> None:
     device["capabilities"] = ["gpu"]
     service["deploy"] = {"resources": {"reservations": {"devices": [device]}}}
     if gpu.kind == "nvidia":
-        service["environment"]["NVIDIA_DRIVER_CAPABILITIES"] = "compute,utility"
+        service.setdefault("environment", {})["NVIDIA_DRIVER_CAPABILITIES"] = capabilities
 
 
 def _cdi_name(device: str) -> str:

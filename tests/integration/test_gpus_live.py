@@ -20,7 +20,7 @@ import pytest
 from rigstack.host.devices import CDI_FOLDERS, KIND
 from tests.conftest import MakeRig
 from tests.live_rig import LiveRig, docker, wait_for
-from tests.nvml_stub import GIB, NvmlStub, a_gpu, build, gpus
+from tests.nvml_stub import GIB, NvmlStub, a_gpu, build, gpus, uuid_of
 
 
 @pytest.fixture(scope="module")
@@ -186,28 +186,35 @@ def test_a_container_sees_its_own_gpus(
     """The stand-in for the driver's library is injected as the real one is: a mount of a CDI device."""
     token = secrets.token_hex(4)
     folder = tmp_path_factory.mktemp("inside")
-    inside = NvmlStub(stub.library, folder)
-    inside.set(gpus(1, load=42, used=9 * GIB, compute="1:1073741824 4194303:5"))
-    for path in (folder, stub.library):
-        path.chmod(0o755)
-    mounts = {
-        str(stub.library / "libnvidia-ml.so.1"): "/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1",
-        str(inside.scenario): "/etc/nvml-scenario",
-    }
-    edits = {
-        "env": ["NVML_STUB=/etc/nvml-scenario"],
-        "mounts": [
-            {"hostPath": here, "containerPath": there, "options": ["ro", "bind"]} for here, there in mounts.items()
-        ],
-    }
-    spec = {"cdiVersion": "0.5.0", "kind": KIND, "devices": [{"name": f"GPU-{token}-00", "containerEdits": edits}]}
+    folder.chmod(0o755)
+    stub.library.chmod(0o755)
+
+    def a_device(name: str, lines: dict[str, object]) -> dict[str, object]:
+        """A CDI device that brings the stand-in, and what it tells in the containers that have this device."""
+        (folder / name).mkdir()
+        inside = NvmlStub(stub.library, folder / name)
+        inside.set(lines)
+        (folder / name).chmod(0o755)
+        mounts = {
+            str(stub.library / "libnvidia-ml.so.1"): "/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1",
+            str(inside.scenario): "/etc/nvml-scenario",
+        }
+        options = {"options": ["ro", "bind"]}
+        bound = [{"hostPath": here, "containerPath": there, **options} for here, there in mounts.items()]
+        return {"name": name, "containerEdits": {"env": ["NVML_STUB=/etc/nvml-scenario"], "mounts": bound}}
+
+    one = gpus(1, load=42, used=9 * GIB, compute="1:1073741824 4194303:5")
+    both = a_gpu(1, load=77) | one | {"count": 2}
+    names = (f"GPU-{token}-00", f"GPU-{token}-01")
+    made_up = [a_device(names[0], one), a_device(names[1], a_gpu(1) | {"count": 1}), a_device("all", both)]
+    spec = {"cdiVersion": "0.5.0", "kind": KIND, "devices": made_up}
     (folder / "cdi").mkdir()
     (folder / "cdi/inside.json").write_text(json.dumps(spec))
     file = Path(CDI_FOLDERS[0]) / f"rigstack-test-{token}.json"
     rig = make_rig(projects=("four", "five"))
     rig.set("cuda", '"none"')
     rig.set("history", "true")
-    ask_for(rig, four="gpus = 1", five='gpus = "none"')
+    ask_for(rig, four=f'gpus = ["{names[0]}"]', five='gpus = "none"')
     try:
         file.write_text(json.dumps(spec))
         done = rig.run("up", env={"RIGSTACK_CDI_DIR": str(folder / "cdi")})
@@ -217,7 +224,11 @@ def test_a_container_sees_its_own_gpus(
         limits = rig.ssh("four", "ulimit -Sn; ulimit -Hn")
         bare = rig.ssh("five", "rigstack-gpus")
         dashboard = ask_jupyter(rig, "four", "/nvdashboard/accelerators/check", password_in(done.stderr))
-        wait_for("a sample", lambda: "42%" in rig.run("gpus", "--since", "5m").stdout)
+        wait_for("samples", lambda: "most 77%" in rig.run("gpus", "--since", "5m").stdout)
+        history = rig.run("gpus", "--since", "5m", "--csv").stdout
+        watcher = json.loads(docker("inspect", rig.containers()["history"]))[0]
+        taken = json.loads(rig.run("gpus", "--json", env=stub.env).stdout)["gpus"]
+        doctored = json.loads(rig.run("doctor", "--json").stdout)["findings"]
     finally:
         file.unlink(missing_ok=True)
     lines = shown.stdout.splitlines()
@@ -229,6 +240,13 @@ def test_a_container_sees_its_own_gpus(
     assert soft == min(hard, 1048576)
     assert (bare.returncode, bare.stderr.strip()) == (3, "this container has no GPU")
     assert (dashboard["has_gpu"], dashboard["ngpus"]) == (True, 1)
+    loads = {line.split(",")[1]: line.split(",")[2] for line in history.splitlines()[1:]}
+    assert loads == {uuid_of(0): "42", uuid_of(1): "77"}, "the second GPU is no project's"
+    assert watcher["HostConfig"]["NetworkMode"] == "none"
+    assert watcher["HostConfig"]["ReadonlyRootfs"] and watcher["HostConfig"]["CapDrop"] == ["ALL"]
+    assert [mount["Destination"] for mount in watcher["Mounts"] if mount["RW"]] == ["/var/lib/rigstack/gpu-history"]
+    assert not any("history" in one["containers"] for gpu in taken for one in gpu["given_to"])
+    assert next(one for one in doctored if one["check"] == "containers")["state"] == "ok", doctored
 
 
 def password_in(said: str) -> str:

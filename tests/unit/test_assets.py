@@ -56,12 +56,12 @@ def test_the_stack_on_one_page() -> None:
     """Validated by compose itself in the integration tests; here, what needs no engine."""
     text = (TOP / "compose.yaml").read_text()
     services = text[text.index("\nservices:") : text.index("\nnetworks:")]
-    assert re.findall(r"^  (\w+):", services, re.M) == ["edge", "gateway", "ddns", "workspace", "notebook"]
+    assert re.findall(r"^  (\w+):", services, re.M) == ["edge", "gateway", "ddns", "history", "workspace", "notebook"]
     assert ":latest" not in text
     assert "docker.sock" not in text
     assert "privileged" not in text
     assert "restart: always" in text
-    assert text.count("healthcheck:") == 5
+    assert text.count("healthcheck:") == 6
     published = re.findall(r'- "(\S+)"', services)
     assert len(published) == 4
     assert all(one.startswith("${RIGSTACK_BIND:-}") for one in published)

@@ -104,6 +104,7 @@ MISTAKES: dict[str, tuple[str, tuple[str, ...]]] = {
     "python": ("[projects.demo]\npython = '3'", ("projects.demo.python: '3'", '"3.12"')),
     "build": ("[projects.demo]\nbuild = 'docker'", ("projects.demo.build: 'docker'", 'did you mean "dockerfile"')),
     "index password": ("[projects.demo]\nindex = ['https://me:pw@h/x']", ("pip_index_file",)),
+    "memlock word": ("[projects.demo]\nmemlock = 'all'", ("projects.demo.memlock: 'all'", '"unlimited", or a size')),
     "size zero": ("[projects.demo]\nshm = '0g'", ("projects.demo.shm: '0g'", "a size")),
     "size unit": ("[projects.demo]\nshm = '8GB'", ("projects.demo.shm: '8GB'", "a size")),
     "cuda": ("[projects.demo]\ncuda = 13.0", ("projects.demo.cuda: 13.0", 'a version such as "13.0"')),

@@ -40,6 +40,7 @@ def test_a_full_project() -> None:
         apt = ["ffmpeg", "libgl1=1.7.0-1"]
         memory = "16G"
         shm = "1.5g"
+        memlock = "unlimited"
         pids = 64
         ports = [6006, 8000]
         ssh_port = 22301
@@ -57,6 +58,7 @@ def test_a_full_project() -> None:
         apt=("ffmpeg", "libgl1=1.7.0-1"),
         memory="16g",
         shm="1.5g",
+        memlock="unlimited",
         pids=64,
         ports=(6006, 8000),
         ssh_port=22301,

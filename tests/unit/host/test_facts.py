@@ -81,9 +81,9 @@ def a_json(kind: str, *names: str) -> str:
 @pytest.mark.parametrize(
     ("file", "text", "names"),
     [
-        ("nvidia.yaml", NVIDIA_CTK, ("0", "1", "GPU-8a56c0ff-61b5-44a4-a1c6-0d2b0f1d0a01")),
+        ("nvidia.yaml", NVIDIA_CTK, ("0", "1", "GPU-8a56c0ff-61b5-44a4-a1c6-0d2b0f1d0a01", "all")),
         ("nvidia.yml", BY_HAND, ("0", "1")),
-        ("nvidia.json", a_json("nvidia.com/gpu", "0", "all"), ("0",)),
+        ("nvidia.json", a_json("nvidia.com/gpu", "0", "all"), ("0", "all")),
         ("nvidia.txt", NVIDIA_CTK, ()),
         ("other.json", a_json("vendor.example/nvidia.com/gpu", "0"), ()),
         ("other.yaml", NVIDIA_CTK.replace("kind: nvidia.com/gpu", "kind: amd.com/gpu"), ()),
@@ -104,7 +104,7 @@ def test_several_specifications_name_each_device_once(cdi: Path) -> None:
     (cdi / "a.json").write_text(a_json("nvidia.com/gpu", "1", "0"))
     (cdi / "b.yaml").write_text(NVIDIA_CTK)
     (cdi / "c.yaml").write_bytes(b"\xff")
-    assert tuple(cdi_nodes()) == ("1", "0", "GPU-8a56c0ff-61b5-44a4-a1c6-0d2b0f1d0a01")
+    assert tuple(cdi_nodes()) == ("1", "0", "GPU-8a56c0ff-61b5-44a4-a1c6-0d2b0f1d0a01", "all")
 
 
 def test_a_card_is_one_card_under_all_its_names(cdi: Path) -> None:
@@ -119,6 +119,18 @@ def test_a_card_is_one_card_under_all_its_names(cdi: Path) -> None:
     (cdi / "nvidia.json").write_text(json.dumps(spec))
     assert observe_gpu("auto").canonical("MIG-ab") == "0:0"
     assert observe_gpu("auto").canonical("GPU-cd") == "GPU-cd"
+
+
+def test_a_device_called_all_may_be_missing_or_alone(cdi: Path) -> None:
+    (cdi / "nvidia.yaml").write_text(NVIDIA_CTK)
+    assert observe_gpu("auto").every == ("all",)
+    assert "all" not in observe_gpu("auto").devices
+    (cdi / "nvidia.yaml").write_text(BY_HAND)
+    assert observe_gpu("auto").every == ("0", "1")
+    (cdi / "nvidia.yaml").unlink()
+    (cdi / "wsl.json").write_text(a_json("nvidia.com/gpu", "all"))  # what nvidia-ctk writes in WSL
+    alone = observe_gpu("auto")
+    assert (alone.kind, alone.devices, alone.cards, alone.every) == ("cdi", (), ("all",), ("all",))
 
 
 def test_gpu_modes_with_cdi(cdi: Path) -> None:

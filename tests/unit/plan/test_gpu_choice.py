@@ -153,6 +153,33 @@ def test_exclusive_is_for_one() -> None:
     assert chosen(project("a", '"all"', "exclusive"), of(2)).given == {"a": ("all",)}
 
 
+def test_all_that_others_leave_may_be_nothing() -> None:
+    """Not an error: it is also what a project gets that asks for nothing in particular."""
+    taken = [claim("x", "0", sharing="exclusive", rig="two")]
+    found = chosen("[projects.a]\n" + project("b", "1", "exclusive"), of(2), taken)
+    assert (found.given, found.unmet) == ({"a": (), "b": ("1",)}, ())
+    assert [(one.project, one.details) for one in found.bare] == [
+        ("a", ("GPU 0: x of rig two (exclusive)", "GPU 1: b (exclusive)"))
+    ]
+    assert found.reasons[-1] == (
+        "a gets no GPU and runs on the CPU: others have them all for themselves (GPU 0: x of rig two (exclusive);"
+        ' GPU 1: b (exclusive)); gpus = "none" says that this is right, gpus = 1 that it is an error'
+    )
+    refused = chosen(project("a", '"all"', "exclusive"), of(2), taken)
+    assert [one.what for one in refused.unmet] == ["a cannot have all GPUs for itself"]
+    assert refused.bare == ()
+
+
+def test_all_where_the_engine_knows_no_device_of_that_name() -> None:
+    gpu = Gpu(kind="cdi", devices=("0", "1"), has_all=False)
+    assert chosen(project("a"), gpu).given == {"a": ("0", "1")}
+    assert chosen(project("a"), gpu, [claim("a", "all")]).given == {"a": ("0", "1")}, "that device is gone"
+    alone = Gpu(kind="cdi")
+    assert chosen(project("a") + project("b", "1"), alone).given == {"a": ("all",), "b": ("all",)}
+    found = chosen(project("a", '"all"', "exclusive") + project("b", "1"), alone)
+    assert [one.what for one in found.unmet] == ["b cannot have 1 GPU: 0 can be given"]
+
+
 def test_an_exclusive_gpu_is_known_by_all_its_names() -> None:
     found = chosen(project("a", '["1"]', "exclusive") + project("b", '["GPU-bb"]'), CDI)
     assert found.unmet[0].what == "b cannot have GPU 1"

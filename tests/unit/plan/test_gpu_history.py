@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -10,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from builders import a_desire, a_rig
+from builders import a_desire
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -82,19 +83,30 @@ def test_the_plot() -> None:
     assert plot({"GPU-a": []}, since=0, until=1)[1].endswith("| never told")
 
 
-def test_only_notebooks_with_gpus_keep_a_history_and_only_when_asked() -> None:
-    cdi = Gpu(kind="cdi", devices=("0",))
-    text = "[projects.a]\n[projects.b]\ngpus = 'none'"
+def test_one_service_watches_every_gpu_when_asked_and_takes_none() -> None:
+    cdi = Gpu(kind="cdi", devices=("0", "1"))
+    text = "[projects.a]\ngpus = ['0']\ngpu_sharing = 'exclusive'\n[projects.b]\ngpus = 'none'"
+    asked = "[gpu]\nhistory = true\n" + text
 
-    def keepers(text: str) -> list[str]:
-        desired = a_desire(text, gpu=cdi)
-        return [service.name for service in desired.services if "state/gpu-history" in service.folders]
+    def keepers(text: str, gpu: Gpu) -> list[str]:
+        desired = a_desire(text, gpu=gpu)
+        kept = "state/gpu-history" in {folder.path for folder in desired.folders}
+        names = [service.name for service in desired.services if "state/gpu-history" in service.folders]
+        assert bool(names) == kept
+        return names
 
-    assert keepers(text) == []
-    assert keepers("[gpu]\nhistory = true\n" + text) == ["a-notebook"]
-    folders = {folder.path for folder in a_desire("[gpu]\nhistory = true\n" + text, gpu=cdi).folders}
-    assert "state/gpu-history" in folders
-    assert a_rig("[gpu]\nhistory = true").gpu_history
+    assert keepers(text, cdi) == []
+    assert keepers(asked, cdi) == ["history"]
+    assert keepers(asked, Gpu(kind="none")) == []
+    desired = a_desire(asked, gpu=cdi)
+    overlay = json.loads(next(file.text for file in desired.files if file.path == "state/compose.json"))
+    service = overlay["services"]["history"]
+    assert service["deploy"]["resources"]["reservations"]["devices"][0]["device_ids"] == ["nvidia.com/gpu=all"]
+    assert not {"rigstack.gpus", "rigstack.gpu_sharing"} & set(service["labels"]), "who watches holds nothing"
+    assert next(one for one in desired.services if one.name == "history").image == "base"
+    runtime = a_desire(asked, gpu=Gpu(kind="nvidia", devices=("0", "1")))
+    overlay = json.loads(next(file.text for file in runtime.files if file.path == "state/compose.json"))
+    assert overlay["services"]["history"]["environment"] == {"NVIDIA_DRIVER_CAPABILITIES": "utility"}
 
 
 def test_ring_files_are_read_without_trust(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from builders import DEMO, DEMO_AND_CIFAR, a_host, a_rig, settled
 
 from rigstack.plan.ddns import DdnsReport
 from rigstack.plan.desired import desire
+from rigstack.plan.gpu_choice import Choice, Unmet
 from rigstack.plan.host import Gpu
 from rigstack.plan.observed import Observed
 from rigstack.plan.status import Status, assess, edge_url
@@ -130,3 +131,14 @@ def test_a_container_that_lost_its_gpus() -> None:
     assert [(problem.what.partition(" (")[0], problem.remedy.split(" makes")[0]) for problem in report.problems] == [
         (f"demo-workspace {ailment}", "rigstack up")
     ]
+
+
+def test_a_project_that_others_leave_no_gpu() -> None:
+    bare = Unmet(project="demo", what="demo gets no GPU", details=("GPU 0: x (exclusive)",))
+    rig = a_rig(DEMO)
+    host = a_host(rig, gpu=CDI)
+    choice = Choice(given={"demo": ()}, bare=(bare,))
+    seen = settled(desire(rig, host, choice.given))
+    report = assess(rig, host, seen, fingerprint="", certificate=CERTIFICATE, changed=False, choice=choice)
+    assert [problem.what for problem in report.problems] == ["demo gets no GPU (GPU 0: x (exclusive))"]
+    assert report.document["rig"]["state"] == "running"

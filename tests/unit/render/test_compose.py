@@ -23,10 +23,13 @@ https_port = 8443
 [ddns]
 provider = "dyndns2"
 server = "dyn.example.net"
+[gpu]
+history = true
 [projects.cifar]
 gpus = ["0", "GPU-aa11"]
 memory = "16g"
 shm = "1g"
+memlock = "1.5g"
 pids = 1024
 ssh_port = 22301
 env = { WANDB_MODE = "offline", COST = "5$ ${HOME} $$" }
