@@ -121,7 +121,7 @@ class _Library:
         unit = unit.replace(
             bus=_decoded(pci.busId) if pci is not None else "",
             load=_within(getattr(self._ask("load", self.nvml.nvmlDeviceGetUtilizationRates, handle), "gpu", None), 100),
-            temperature=_within(self._ask("temperature", self.nvml.nvmlDeviceGetTemperature, handle, 0), 150),
+            temperature=self._temperature(handle),
             power=_watts(self._ask("power", self.nvml.nvmlDeviceGetPowerUsage, handle)),
             power_limit=_watts(self._ask("power limit", self.nvml.nvmlDeviceGetEnforcedPowerLimit, handle)),
             split=instances is not None,
@@ -130,6 +130,12 @@ class _Library:
         if instances is not None and not instances:
             self.problems.append("MIG is on and no instance was made: nothing can use it")
         return unit.replace(problems=tuple(self._take_problems()), lost=self.lost), handle
+
+    def _temperature(self, handle: Any) -> int | None:
+        told = self._ask("temperature", self.nvml.nvmlDeviceGetTemperature, handle, 0)
+        if told is None:  # nvml.h announces that the first one goes with CUDA 14
+            told = self._ask("temperature", self.nvml.nvmlDeviceGetTemperatureV, handle, 0)
+        return _within(told, 150)
 
     def _measures(self, handle: Any, device: str, kind: str) -> GpuUnit:
         """What GPUs and MIG instances both have."""

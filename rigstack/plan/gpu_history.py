@@ -28,8 +28,8 @@ class Sample(Value):
     load: int | None
     temperature: int | None
     power: int | None
-    memory_used: int
-    memory_total: int
+    memory_used: int | None
+    memory_total: int | None
 
 
 def samples(ring: bytes, *, since: int, until: int) -> tuple[Sample, ...]:
@@ -45,8 +45,8 @@ def samples(ring: bytes, *, since: int, until: int) -> tuple[Sample, ...]:
                 load=load if load <= 100 else None,
                 temperature=temperature if temperature < 150 else None,
                 power=power if power < 10_000 else None,
-                memory_used=used,
-                memory_total=total,
+                memory_used=used if total else None,  # memory that is the machine's own is not told
+                memory_total=total or None,
             )
         )
     return tuple(sorted(found, key=lambda sample: sample.time))
@@ -58,7 +58,7 @@ def plot(history: Mapping[str, Sequence[Sample]], *, since: int, until: int, wid
     for name, taken in history.items():
         load = _columns(((s.time, s.load / 100) for s in taken if s.load is not None), since, until, width)
         memory = _columns(
-            ((s.time, s.memory_used / s.memory_total) for s in taken if s.memory_total), since, until, width
+            ((s.time, (s.memory_used or 0) / s.memory_total) for s in taken if s.memory_total), since, until, width
         )
         lines += [
             f"GPU {name}",
@@ -112,8 +112,8 @@ def document(history: Mapping[str, Sequence[Sample]], *, since: int, until: int)
                     {
                         "time": s.time,
                         "load": s.load,
-                        "memory_used": s.memory_used * 1024**2,
-                        "memory_total": s.memory_total * 1024**2,
+                        "memory_used": _bytes(s.memory_used),
+                        "memory_total": _bytes(s.memory_total),
                         "temperature": s.temperature,
                         "power": s.power,
                     }
@@ -123,3 +123,7 @@ def document(history: Mapping[str, Sequence[Sample]], *, since: int, until: int)
             for name, taken in history.items()
         ],
     }
+
+
+def _bytes(mib: int | None) -> int | None:
+    return None if mib is None else mib * 1024**2

@@ -15,10 +15,11 @@ typedef unsigned int u32;
 typedef struct { u64 total, free, used; } memory_v1;
 typedef struct { u32 version; u64 total, reserved, free, used; } memory_v2;
 typedef struct { u32 gpu, memory; } utilization;
+typedef struct { u32 version; int sensor, temperature; } temperature_v1;
 typedef struct { u32 pid; u64 memory; u32 gpu_instance, compute_instance; } process;
 typedef struct { char legacy[16]; u32 domain, bus, device, id, subsystem; char bus_id[32]; } pci;
 
-enum { OK = 0, INVALID = 2, UNSUPPORTED = 3, NOT_FOUND = 6, TOO_SMALL = 7, NO_DRIVER = 9 };
+enum { OK = 0, INVALID = 2, UNSUPPORTED = 3, NOT_FOUND = 6, TOO_SMALL = 7, NO_DRIVER = 9, VERSION = 25 };
 
 /* Handles: GPU N is N+1, its instance M is (N+1)*256 + M+1. */
 static void name_of(void *handle, char *out) {
@@ -142,6 +143,14 @@ int nvmlDeviceGetTemperature(void *handle, u32 sensor, u32 *out) {
     BEGIN(handle);
     if (number(handle, "temperature", &value)) return UNSUPPORTED;
     *out = (u32)value;
+    return OK;
+}
+int nvmlDeviceGetTemperatureV(void *handle, temperature_v1 *out) {
+    u64 value;
+    BEGIN(handle);
+    if (out->version != (sizeof *out | 1 << 24)) return VERSION;
+    if (number(handle, "temperature", &value)) return UNSUPPORTED;
+    out->temperature = (int)value;
     return OK;
 }
 int nvmlDeviceGetPowerUsage(void *handle, u32 *out) {

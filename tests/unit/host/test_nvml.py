@@ -150,6 +150,7 @@ def test_errors_midway_are_told_and_the_rest_is_shown(stub: NvmlStub, engine: Fa
         {
             **gpus(1),
             "error.nvmlDeviceGetTemperature": 999,
+            "error.nvmlDeviceGetTemperatureV": 999,
             "error.nvmlDeviceGetComputeRunningProcesses_v3": 4,
             "error.nvmlDeviceGetPowerUsage": 10,
         }
@@ -237,6 +238,46 @@ def test_an_older_driver_lacks_functions(tmp_path: Path, engine: FakeEngine) -> 
     assert gpu["processes"][0]["pid"] == os.getpid()
     assert gpu["problems"] == ["slowed down by the driver: too hot"]
     assert "nvmlDeviceGetMigMode" not in stub.calls
+
+
+def test_a_newer_driver_lacks_functions_too(tmp_path: Path, engine: FakeEngine) -> None:
+    """What nvml.h calls deprecated, and what it already replaced."""
+    gone = (
+        *("nvmlDeviceGetTemperature", "nvmlDeviceGetMemoryInfo", "nvmlDeviceGetCurrentClocksThrottleReasons"),
+        "nvmlDeviceGetComputeRunningProcesses_v2",
+    )
+    stub = NvmlStub(build(tmp_path / "new", without=gone), tmp_path)
+    stub.set(gpus(1, compute=f"{os.getpid()}:5", slowdown=0x20, temperature=61), driver="700.1", cuda=14000)
+    gpu = document(stub, engine)["gpus"][0]
+    assert (gpu["temperature"], gpu["memory"]["total"]) == (61, 48 * GIB)
+    assert gpu["processes"][0]["pid"] == os.getpid()
+    assert gpu["problems"] == ["slowed down by the driver: too hot"]
+
+
+def test_memory_that_is_the_machine_s_own_is_not_told(stub: NvmlStub, engine: FakeEngine) -> None:
+    """GB10: memory, power limit and ECC are "not supported", and processes come with what they use."""
+    nothing = dict.fromkeys(("total", "used", "power_limit", "ecc", "rows_pending"))
+    stub.set(gpus(1, name="NVIDIA GB10", **nothing) | {"0.error.nvmlDeviceGetMemoryInfo_v2": 3})
+    gpu = document(stub, engine)["gpus"][0]
+    assert (gpu["state"], gpu["memory"], gpu["problems"]) == ("free", dict.fromkeys(gpu["memory"]), [])
+    assert "22 / ? W" in rigstack(stub, engine).stdout
+    stub.set(gpus(1, name="NVIDIA GB10", load=96, compute=f"{os.getpid()}:{9 * GIB}", **nothing))
+    gpu = document(stub, engine)["gpus"][0]
+    assert (gpu["state"], gpu["processes"][0]["memory"]) == ("busy", 9 * GIB)
+
+
+def test_one_gpu_that_this_user_may_not_use(stub: NvmlStub, engine: FakeEngine) -> None:
+    stub.set({**gpus(2), "0.error.nvmlDeviceGetHandleByIndex_v2": 4})
+    shown = document(stub, engine)["gpus"]
+    assert [(gpu["state"], gpu["problems"]) for gpu in shown] == [("lost", ["this user may not use it"]), ("free", [])]
+
+
+def test_a_library_that_is_none_of_nvidia_s(tmp_path: Path, engine: FakeEngine) -> None:
+    stub = NvmlStub(build(tmp_path / "odd", without=("nvmlInitWithFlags",)), tmp_path)
+    stub.set(gpus(1))
+    done = rigstack(stub, engine)
+    assert (done.status, done.stderr) == (3, "")
+    assert done.stdout.startswith("the NVIDIA driver does not answer: Function Not Found\n")
 
 
 def test_what_containers_were_given(stub: NvmlStub, tmp_path: Path) -> None:

@@ -48,16 +48,19 @@ def test_samples_come_back_in_order_and_damage_does_not() -> None:
         (NOW, 97, 70, 280, 20_000, 49_140),
         (NOW - 20, 255, 255, 65535, 100, 49_140),
         (NOW - 30, 5, 30, 20, 50_000, 49_140),  # more used than there is
+        (NOW - 10, 8, 40, 30, 0, 0),  # memory not told
         (NOW - 7200, 50, 50, 50, 50, 49_140),  # too old
     )
     moved = RECORD.pack(NOW - 40, 1, 1, 1, 1, 2) + raw[RECORD.size :]  # in a slot of another time
     found = samples(moved + b"half", since=NOW - 3600, until=NOW)
     assert found == (
         Sample(time=NOW - 20, load=None, temperature=None, power=None, memory_used=100, memory_total=49_140),
+        Sample(time=NOW - 10, load=8, temperature=40, power=30, memory_used=None, memory_total=None),
         Sample(time=NOW, load=97, temperature=70, power=280, memory_used=20_000, memory_total=49_140),
     )
     assert csv({"GPU-a": found}).splitlines()[1:] == [
         f"{NOW - 20},GPU-a,,100,49140,,",
+        f"{NOW - 10},GPU-a,8,,,40,30",
         f"{NOW},GPU-a,97,20000,49140,70,280",
     ]
     shown = document({"GPU-a": found}, since=NOW - 3600, until=NOW)
