@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from rigstack.engine.build_failure import build_failure, recipes
+from rigstack.engine.build_failure import build_failure, recipes, refused_step
 from rigstack.engine.build_progress import PlainProgress
+from rigstack.engine.done_steps import keep_steps, load_steps
 from rigstack.errors import HostError
+from rigstack.plan.growth import choose_all, ground, lay
 from rigstack.plan.images import Image
 from rigstack.render.bake import render_bake
 from rigstack.value import Value
@@ -36,6 +38,25 @@ def build_images(
     Raises BuildError with the failing step's own last lines, HostError when the disk is full. Images that
     exist already stay as they are.
     """
+    projects = tuple(image for image in images if image.dockerfile == "project")
+    chains = choose_all(projects, {} if inputs.no_cache else load_steps(root))
+    log = _new_log(root / "state" / "logs")
+    while True:
+        laid = tuple(lay(image, chains[image.name]) if image.name in chains else image for image in images)
+        reader = _build(root, laid, inputs, on_line, log)
+        if reader.succeeded and not reader.failed:
+            break
+        refused = chains.get(refused_step(reader), ())
+        if len(refused) < 2:
+            raise build_failure(reader, log, recipes(images, inputs.assets))
+        chains = {name: chain[-1:] if chain == refused else chain for name, chain in chains.items()}
+    keep_steps(root, [(ground(image), chains[image.name]) for image in projects])
+
+
+def _build(
+    root: Path, images: tuple[Image, ...], inputs: BuildInputs, on_line: Callable[[str, str], None], log: Path
+) -> PlainProgress:
+    """One bake call, added to the log; what came of it."""
     staging = root / "state" / "build"
     stage(staging, images)
     staging.mkdir(parents=True, exist_ok=True)  # images without a project of their own stage nothing
@@ -50,15 +71,12 @@ def build_images(
             network_arguments={name: os.environ[name] for name in PROXIES if name in os.environ},
         )
     )
-    log = _new_log(root / "state" / "logs")
     reader = PlainProgress(on_line=on_line, only=images[0].name if len(images) == 1 else "")
-    with log.open("w", encoding="utf-8") as out:
+    with log.open("a", encoding="utf-8") as out:
         for line in _bake(bake, inputs.no_cache):
             out.write(line + "\n")
             reader.read(line)
-    if not reader.failed and reader.succeeded:
-        return
-    raise build_failure(reader, log, recipes(images, inputs.assets))
+    return reader
 
 
 def stage(staging: Path, images: tuple[Image, ...]) -> None:

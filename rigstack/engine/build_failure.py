@@ -12,17 +12,27 @@ from rigstack.plan.images import Image
 
 # What a step of images/project/Dockerfile reads, by a word in it.
 _STEP_FILES = {
-    "install-requirements": "requirements.txt",
-    "requirements.txt": "requirements.txt",
     "apt.txt": "apt.txt",
     "postBuild": "postBuild",
     "environment": "environment.yml",
-    "pyproject": "pyproject.toml",
     "install-local": "its own package",
     "link-folders": "mounts in devcontainer.json",
     "install-env": "the setting python",
     "cuda": "the setting cuda",
 }
+
+
+# What install-python ends with: its steps do not add up; a file cannot be installed.
+_NO_ADDITION = "rigstack: not an addition"
+_CANNOT = "rigstack: cannot install"
+
+
+def refused_step(reader: PlainProgress) -> str:
+    """The image whose packages cannot be installed on top of what an earlier build installed, or ""."""
+    for vertex in reader.failed:
+        if any(line.startswith(_NO_ADDITION) for line in reader.output.get(vertex, ())):
+            return reader.targets.get(vertex, "")
+    return ""
 
 
 def recipes(images: tuple[Image, ...], assets: str) -> dict[str, str]:
@@ -50,7 +60,8 @@ def build_failure(reader: PlainProgress, log: Path, recipes: Mapping[str, str] |
     vertex = next((v for v in reader.failed if reader.output.get(v)), reader.failed[0] if reader.failed else "")
     title = reader.titles.get(vertex, "")
     target = _owner(title, reader.targets.get(vertex, ""), recipes or {})
-    lines = [line for line in reader.output.get(vertex, []) if line.strip()][-12:] or reader.errors[-2:]
+    told = [line for line in reader.output.get(vertex, []) if line.strip() and not line.startswith(_CANNOT)]
+    lines = told[-12:] or reader.errors[-2:]
     kind, _, project = target.partition("-") if re.match("(project|own|base)-", target) else ("", "", "")
     place, cause, remedy = _place(kind, title, project, everything)
     return BuildError(
@@ -92,6 +103,8 @@ def _place(kind: str, title: str, project: str, everything: str) -> tuple[str, s
             "that image has no shell, no apt-get, or a Python older than 3.11: Debian 12 and Ubuntu 24.04 do",
             "start the Dockerfile FROM such an image",
         )
+    if project and (cannot := re.search(rf"^{_CANNOT} (\S+)$", everything, re.M)):
+        return f": {cannot.group(1)}", "", mend.format(cannot.group(1), project)
     for word, file in _STEP_FILES.items():
         if project and word in title:
             return f": {file}", "", mend.format(file.replace("its own", "the own"), project)

@@ -13,18 +13,7 @@ from rigstack.render.digest import digest
 from rigstack.value import Value
 
 # Staged for every project, empty where it has none, so that each step of the Dockerfile can name its own.
-ALWAYS_STAGED = (
-    "apt.txt",
-    "requirements.txt",
-    "constraints.txt",
-    "environment.txt",
-    "postBuild",
-    "postCreate",
-    "links",
-    "pyproject/.keep",
-    "local/.keep",
-    "wheels/.keep",
-)
+ALWAYS_STAGED = ("apt.txt", "environment.txt", "postBuild", "postCreate", "links", "local/.keep")
 # Files whose lines are kept with the image, so that a rebuild can be explained by them.
 _KEPT_LINES = 400
 _KEPT_FILES = ("requirements.txt", "constraints.txt", "apt.txt", "environment.yml", "postBuild", "Dockerfile")
@@ -68,9 +57,11 @@ class Image(Value):
         """The lines of the short files that went in, by file; no comments, and no credentials of a URL."""
         kept = {}
         for file, text in (*self.staged, ("Dockerfile", self.dockerfile_text)):
-            name = _CALLED.get(file, file.removeprefix("pyproject/"))
+            name = _CALLED.get(
+                file, re.sub(r"^(pyproject|python/\d)/", "", file)
+            )  # of several steps the last one counts
             lines = _lock_lines(text) if name == "uv.lock" else _lines(text)
-            if lines and len(lines) <= _KEPT_LINES and name in (*_KEPT_FILES, "pyproject.toml", "uv.lock"):
+            if text and len(lines) <= _KEPT_LINES and name in (*_KEPT_FILES, "pyproject.toml", "uv.lock"):
                 kept[name] = lines
         return kept
 

@@ -21,6 +21,9 @@ RUN --mount=type=secret,id=ca_bundle,mode=0444 {mount} python3 -m venv /opt/plai
     && /opt/plain/bin/pip install -r /tmp/requirements.txt
 COPY code /code
 """
+# Small packages that need no other.
+GROWING = ("toolz==1.0.0", "click==8.2.1", "iniconfig==2.1.0")
+OWN = ("attrs", "wcwidth", "sortedcontainers", "tomli", "idna")
 CACHED = "--mount=type=cache,target=/root/.cache/pip,id=rigstack-bench-pip"
 
 
@@ -40,22 +43,25 @@ class Ours:
     def __init__(self, folder: Path, projects: tuple[str, ...]) -> None:
         folder.chmod(0o755)
         self.rig = LiveRig(folder, name=f"bench{os.getpid()}-{len(projects)}i", projects=projects)
+        self.rig.set("cuda", '"none"')  # the Dockerfiles by hand have none
         for project in projects:
             self.rig.code(project).mkdir(exist_ok=True)
 
     def write(self, requirements: str, apt: str = "sqlite3\n") -> None:
-        for folder in (self.rig.path / "code").iterdir():
-            (folder / "requirements.txt").write_text(requirements)
+        """Into each project; "{}" is a package of its own."""
+        for number, folder in enumerate(sorted((self.rig.path / "code").iterdir())):
+            (folder / "requirements.txt").write_text(requirements.format(OWN[number]))
             (folder / "apt.txt").write_text(apt)
 
-    def build(self, *, no_cache: bool = False) -> float:
-        """Seconds from looking at the files to images that are there; 0 images when nothing changed."""
+    def build(self, *, no_cache: bool = False, only: int = 99) -> float:
+        """Seconds from looking at the files to images that are there and were seen to work."""
         from rigstack.cli.rig import survey
         from rigstack.config.load import load_rig
         from rigstack.config.rigdir import RigDir
         from rigstack.engine.build import BuildInputs, build_images
+        from rigstack.engine.check import check_images
         from rigstack.plan.reconcile import reconcile
-        from rigstack.plan.steps import BuildImages
+        from rigstack.plan.steps import BuildImages, CheckImages
 
         started = time.perf_counter()
         place = RigDir(path=self.rig.path)
@@ -63,9 +69,11 @@ class Ours:
         secrets = {"ca_bundle": seen.host.ca_bundle} if seen.host.ca_bundle else {}
         for step in reconcile(seen.desired, seen.observed).steps:
             if isinstance(step, BuildImages):
-                images = tuple(image for image in step.images if image.name.startswith("project-"))
+                images = tuple(image for image in step.images if image.name.startswith("project-"))[:only]
                 inputs = BuildInputs(assets=seen.host.assets, secrets=secrets, caddy="packages", no_cache=no_cache)
                 build_images(self.rig.path, images, inputs, lambda *_: None)
+            if isinstance(step, CheckImages):
+                check_images(step.images[:only], owner=(seen.host.uid, seen.host.gid))
         self.tags = [image.tag for image in seen.desired.images if image.name.startswith("project-")]
         self.base = seen.desired.image("base").tag
         self.bundle = seen.host.ca_bundle
@@ -99,19 +107,23 @@ def look() -> tuple[list[Row], tuple[int, int], float]:
         try:
             ours.rig.up()  # so that the base is there
             ours.rig.run("down")
-            rows = [_row("cold: no layer of it is there", ours, Path(hand), "", "", no_cache=True)]
-            added = [_row("a requirement added", ours, Path(hand), f"six==1.{16 + n}.0\n", "") for n in range(2)]
-            rows.append(_median(added, 0.25))
-            rows.append(_row("a Debian package added", ours, Path(hand), "", "tree"))
+            hand_ = Path(hand)
+            rows = [_row("cold: no layer of it is there", ours, hand_, "", "", no_cache=True)]
+            grown = ["\n".join(GROWING[: number + 1]) + "\n" for number in range(len(GROWING))]
+            rows.append(_median([_row("a requirement added", ours, hand_, more, "") for more in grown], 0.25))
+            other = grown[-1].replace("8.2.1", "8.1.8")
+            rows.append(_row("a requirement's version changed", ours, hand_, other, ""))
+            rows.append(_row("a Debian package added", ours, hand_, other, "tree"))
             (ours.rig.code() / "train.py").write_text("edited\n")
-            rows.append(_row("code edited", ours, Path(hand), "", "tree", same=True))
+            rows.append(_row("code edited", ours, hand_, other, "tree", same=True))
             sizes = tuple(int(docker("image", "inspect", "--format={{.Size}}", tag)) for tag in (
                 ours.tags[0], f"rigstack/bench-plain:{os.getpid()}"))  # fmt: skip
-            ours.write(REQUIREMENTS + "toolz==1.0.0\n")
-            alone = ours.build()
-            many.write(REQUIREMENTS + "toolz==0.12.0\n")
-            many.build()
-            many.write(REQUIREMENTS + "toolz==0.12.1\n")
+            # Neither finds a layer of its packages, nor packages to fetch.
+            many.write(REQUIREMENTS + "toolz==0.11.2\n{}\n")
+            many.build(only=1)
+            many.write(REQUIREMENTS + "toolz==0.12.0\n{}\n")
+            alone = many.build(only=1)
+            many.write(REQUIREMENTS + "toolz==0.12.1\n{}\n")
             return rows, (sizes[0], sizes[1]), many.build() / alone
         finally:
             docker("image", "rm", "-f", f"rigstack/bench-plain:{os.getpid()}", check=False)

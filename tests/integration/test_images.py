@@ -113,3 +113,44 @@ def test_another_python_is_fetched_and_sets_aside_what_was_installed_by_hand(rig
     assert f"installed by hand for {VERSION}-uv are set aside" in rig.up("--yes").stderr
     shown = Jupyter(rig, "demo").run("import importlib.metadata as m; print(m.version('iniconfig'))")
     assert shown == "2.0.0\n"
+
+
+def environment(rig: LiveRig, project: str) -> dict[str, str]:
+    """Digest of each file that the deployed image of a project has in its environment; compiled code aside."""
+    script = "cd /opt/env && find . -type f ! -name '*.pyc' -exec sha256sum {} + && find . -type l -printf '%l %p\\n'"
+    listed = docker("exec", rig.containers()[f"{project}-workspace"], "sh", "-c", script)
+    return {path: sum_ for sum_, path in (line.split(maxsplit=1) for line in listed.splitlines())}
+
+
+def steps(rig: LiveRig, project: str) -> int:
+    """By how many steps the packages of the deployed image were installed."""
+    image = json.loads(docker("inspect", rig.containers()[f"{project}-workspace"]))[0]["Image"]
+    return docker("image", "history", "--no-trunc", "--format={{.CreatedBy}}", image).count("install-python")
+
+
+def test_an_added_line_installs_what_it_adds_and_makes_what_a_build_from_nothing_makes(rig: LiveRig) -> None:
+    for name in ("grown", "fresh"):
+        (rig.code(name)).mkdir()
+        rig.append(f"[projects.{name}]")
+    wanted = rig.code("grown") / "requirements.txt"
+    wanted.write_text("click\n")
+    rig.up("grown")
+    assert steps(rig, "grown") == 1
+    wanted.write_text("click\nsix==1.16.0\n")
+    rig.up("grown")
+    assert steps(rig, "grown") == 2
+
+    (rig.code("fresh") / "requirements.txt").write_text(wanted.read_text())
+    (rig.path / "state/build/steps.json").unlink()
+    rig.up("fresh")
+    assert steps(rig, "fresh") == 1
+    assert environment(rig, "grown") == environment(rig, "fresh")
+
+    # Its click is too new for the added line: both in one step then, and no layer with the other click.
+    wanted.write_text("click\nsix==1.16.0\nflask==1.1.4\n")
+    rig.up("grown")
+    log = max((rig.path / "state/logs").glob("build-*.log"), key=lambda path: path.stat().st_mtime)
+    assert "rigstack: not an addition: click" in log.read_text()
+    assert steps(rig, "grown") == 1
+    listed = json.loads(rig.run("image", "packages", "grown", "--json").stdout)["python"]
+    assert next(one["version"] for one in listed if one["name"].lower() == "click").startswith("7.")

@@ -48,17 +48,27 @@ def exit_of(code: int, command: str) -> str:
     return f'process "/bin/sh -c {command}" did not complete successfully: exit code: {code}'
 
 
-REQUIREMENTS = START + _failed(
-    20,
-    f"[project-demo stage-0 5/9] RUN {_MOUNTS}--mount=type=bind,source=requirements.txt,"
-    "target=/opt/inputs/requirements.txt     if [ -s /opt/inputs/requirements.txt ]; then uv pip install; fi",
+INSTALL_PYTHON = "/usr/local/lib/rigstack/install-python /opt/inputs /opt/before"
+
+
+def _python(step: int, words: str) -> str:
+    title = (
+        f"[project-demo python-{step} 1/1] RUN {_MOUNTS}--mount=type=bind,source=python/{step},target=/opt/inputs     "
+    )
+    return START + _failed(20, title + INSTALL_PYTHON, words, exit_of(1, INSTALL_PYTHON), 39)
+
+
+REQUIREMENTS = _python(
+    1,
     "0.402 Using Python 3.13.5 environment at: /opt/env\n"
     "0.911   \N{MULTIPLICATION SIGN} No solution found when resolving dependencies:\n"
     "0.911   ╰─▶ Because nunpy was not found in the package registry and you require\n"
-    "0.911       nunpy, we can conclude that your requirements are unsatisfiable.",
-    exit_of(1, "if [ -s /opt/inputs/requirements.txt ]; then uv pip install; fi"),
-    39,
+    "0.911       nunpy, we can conclude that your requirements are unsatisfiable.\n"
+    "0.912 rigstack: cannot install requirements.txt",
 )
+
+# A step on top of an earlier one, which has another version of something.
+NO_ADDITION = _python(2, "0.402 rigstack: not an addition: numpy scipy")
 
 APT = START + _failed(
     18,
@@ -81,13 +91,10 @@ POST_BUILD = START + _failed(
     63,
 )
 
-PYPROJECT = START + _failed(
-    21,
-    f"[project-demo stage-0 6/9] RUN {_MOUNTS}--mount=type=bind,source=pyproject,target=/opt/inputs/pyproject     "
-    "/usr/local/lib/rigstack/install-pyproject /opt/inputs/pyproject",
-    "0.114 Resolved 3 packages\n0.120 error: The lockfile at `uv.lock` needs to be updated",
-    exit_of(2, "/usr/local/lib/rigstack/install-pyproject /opt/inputs/pyproject"),
-    47,
+PYPROJECT = _python(
+    1,
+    "0.114 Resolved 3 packages\n0.120 error: The lockfile at `uv.lock` needs to be updated\n"
+    "0.121 rigstack: cannot install uv.lock",
 )
 
 # The engine's own disk is full: BuildKit says it, in Go's words.
@@ -101,16 +108,13 @@ FULL_ENGINE = START + (
 
 def full_in_a_step(words: str) -> str:
     """A program inside a step meets the full disk, and says so in its own words."""
-    title = (
-        "[project-demo stage-0 5/9] RUN --mount=type=bind,source=requirements.txt,target=/opt/inputs/requirements.txt"
-    )
-    return START + _failed(20, title, f"0.402 Resolved 40 packages\n9.000 {words}", exit_of(2, "uv pip install"), 39)
+    return _python(1, f"0.402 Resolved 40 packages\n9.000 {words}\n9.000 rigstack: cannot install requirements.txt")
 
 
 GATEWAY = START + (
     "#12 1.902 E: Failed to fetch http://mirror.example.org/debian/pool/o/openssh  Temporary failure resolving\n"
     f"#12 ERROR: {exit_of(100, './apt-install openssh-server')}\n\n"
-    "#20 [project-demo stage-0 5/9] RUN --mount=type=bind,source=requirements.txt,target=/opt/inputs/requirements.txt\n"
+    f"#20 [project-demo python-1 1/1] RUN --mount=type=bind,source=python/1,target=/opt/inputs {INSTALL_PYTHON}\n"
     "#20 0.402 Using Python 3.13.5 environment at: /opt/env\n#20 CANCELED\n"
     "------\n > [gateway stage-0 2/4] RUN ./apt-install openssh-server:\n------\n"
     f"ERROR: target gateway: failed to solve: {exit_of(100, './apt-install openssh-server')}\n"

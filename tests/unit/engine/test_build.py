@@ -10,6 +10,7 @@ from builders import DEMO, a_desire
 
 from rigstack.engine.build import _new_log, stage
 from rigstack.engine.build_failure import build_failure as _failure
+from rigstack.engine.build_failure import refused_step
 from rigstack.engine.build_progress import PlainProgress, brief
 from rigstack.errors import BuildError, HostError
 from rigstack.plan.images import ALWAYS_STAGED
@@ -54,7 +55,7 @@ def read(text: str) -> tuple[PlainProgress, list[tuple[str, str]]]:
         ),
         (
             build_logs.PYPROJECT,
-            "pyproject.toml",
+            "uv.lock",
             ("Resolved 3 packages", "error: The lockfile at `uv.lock` needs to be updated"),
         ),
     ],
@@ -97,8 +98,8 @@ RECIPES = {
     "base": "FROM x\nRUN --mount=type=cache,id=y \\\n    # why\n    apt-install a \\\n    b\n",
     "own-demo": "FROM y\nRUN make\n",
     "base-demo": "FROM x\nRUN --mount=type=cache,id=y \\\n    apt-install a \\\n    b\n",
-    "project-demo": "FROM z\nRUN install-requirements requirements.txt\n",
-    "project-plain": "FROM z\nRUN install-requirements requirements.txt\n",
+    "project-demo": "FROM z\nRUN install-packages /opt/inputs/apt.txt\n",
+    "project-plain": "FROM z\nRUN install-packages /opt/inputs/apt.txt\n",
 }
 
 
@@ -112,7 +113,7 @@ RECIPES = {
             "of demo could not be built: adding sshd",
         ),
         ("project-demo", "RUN make", "of demo could not be built: Dockerfile"),
-        ("project-demo", "RUN install-requirements requirements.txt", "of demo could not be built: requirements.txt"),
+        ("project-demo", "RUN install-packages /opt/inputs/apt.txt", "of demo could not be built: apt.txt"),
         ("project-plain", "RUN unknown", "of plain could not be built; what"),
     ],
 )
@@ -140,12 +141,17 @@ def test_long_output_keeps_its_last_lines() -> None:
     assert "unsatisfiable" in error.details[-2]
 
 
+def test_whose_packages_are_no_addition_to_those_of_before() -> None:
+    assert refused_step(read(build_logs.NO_ADDITION)[0]) == "project-demo"
+    assert refused_step(read(build_logs.REQUIREMENTS)[0]) == ""
+
+
 def test_progress_names_each_step_once_by_its_image() -> None:
     reader, told = read(build_logs.REQUIREMENTS)
     assert told == [
         ("base", "FROM docker.io/rigstack/debian:trixie"),
         ("gateway", "RUN ./apt-install openssh-server"),
-        ("project-demo", "RUN if [ -s /opt/inputs/requirements.txt ]; then uv pip install; fi"),
+        ("project-demo", f"RUN {build_logs.INSTALL_PYTHON}"),
     ]
     assert not reader.succeeded
     assert read("exit: 0")[0].succeeded
@@ -171,7 +177,7 @@ def test_only_what_the_tag_is_made_of_is_staged(tmp_path: Path) -> None:
     (tmp_path / "project-demo" / "left-over").write_text("x")
     stage(tmp_path, desired.images)
     staged = {str(p.relative_to(tmp_path)): p for p in tmp_path.rglob("*") if p.is_file()}
-    assert sorted(staged) == [f"project-demo/{name}" for name in sorted((*ALWAYS_STAGED,))]
+    assert sorted(staged) == [f"project-demo/{name}" for name in sorted((*ALWAYS_STAGED, "requirements.txt"))]
     assert staged["project-demo/requirements.txt"].read_text() == "numpy\n"
     assert staged["project-demo/postBuild"].stat().st_mode & 0o777 == 0o755
 
