@@ -252,6 +252,8 @@ int nvmlDeviceGetNvLinkRemotePciInfo_v2(void *handle, u32 link, pci *out) {
     return about(handle, key, out->bus_id, sizeof out->bus_id) ? OK : UNSUPPORTED;
 }
 
-/* What JupyterLab's dashboard asks besides, when it starts: a GPU without NVLink. */
+/* What JupyterLab's dashboard asks besides: a GPU without NVLink. PCIe throughput is in KB/s. */
 int nvmlDeviceGetNvLinkVersion(void *handle, u32 link, u32 *out) { (void)link; (void)out; BEGIN(handle); return UNSUPPORTED; }
 int nvmlDeviceGetMaxPcieLinkGeneration(void *handle, u32 *out) { BEGIN(handle); *out = 4; return OK; }
+int nvmlDeviceGetMaxPcieLinkWidth(void *handle, u32 *out) { BEGIN(handle); *out = 16; return OK; }
+int nvmlDeviceGetPcieThroughput(void *handle, u32 counter, u32 *out) { BEGIN(handle); *out = 1000000 << counter; return OK; }
