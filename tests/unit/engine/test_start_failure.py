@@ -100,6 +100,17 @@ def test_other_reasons() -> None:
     assert other.details == tuple(f"line {n}" for n in range(12, 20))
 
 
+def test_an_engine_that_may_not_raise_a_limit() -> None:
+    """As docker 28.5 says it where runc runs without CAP_SYS_RESOURCE."""
+    text = "Error response from daemon: failed to create task for container: failed to create shim task: OCI runtime"
+    text += " create failed: runc create failed: unable to start container process: error during container init: error"
+    text += " setting rlimits for ready process: error setting rlimit type 8: operation not permitted"
+    failure = _start_failure(said(text))
+    assert isinstance(failure, HostError)
+    assert failure.what == "the engine may not lock as much memory as a project asks for"
+    assert "memlock" in failure.remedy
+
+
 def test_a_name_in_use_is_not_a_port() -> None:
     words = 'Conflict. The container name "/x" is already in use by container "5e0f:8443"'
     assert isinstance(_start_failure(said(words)), EngineError)
