@@ -200,8 +200,8 @@ def public_url(value: Any) -> str:
 
 
 def cuda(value: Any) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"|auto|none|\d\d\.\d", value):
-        raise ValueError('"auto", "none" or a version such as "13.0"')
+    if not isinstance(value, str) or not re.fullmatch(r"|auto|none|(devel|runtime)(-\d\d\.\d)?|\d\d\.\d", value):
+        raise ValueError('"auto", "none", "runtime", "devel", or a version such as "13.0" or "runtime-13.0"')
     return value
 
 

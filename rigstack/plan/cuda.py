@@ -61,12 +61,18 @@ def automatic_cuda(host: Host) -> str:
     return AUTO if host.gpu.kind != "none" and runs(host.driver, AUTO) else "none"
 
 
+def spelled_out(setting: str) -> str:
+    """A setting as images/base/lib/install-cuda takes it: "none", "13.0" (all of it) or "runtime-13.0"."""
+    return {"devel": AUTO, "runtime": f"runtime-{AUTO}"}.get(setting, setting.removeprefix("devel-"))
+
+
 def needs(rig: Rig, project: Project, inputs: ProjectInputs) -> tuple[Need, ...]:
     """Every CUDA that the project names: its settings, its base image, its locked or pinned wheels."""
     found = []
     setting = project.cuda or rig.images.cuda
     if setting not in ("auto", "none"):
-        found.append(Need(version=setting, source=f"[{'projects.' + project.name if project.cuda else 'images'}] cuda"))
+        version = spelled_out(setting).removeprefix("runtime-")
+        found.append(Need(version=version, source=f"[{'projects.' + project.name if project.cuda else 'images'}] cuda"))
     if inputs.dockerfile is not None:
         # "nvidia/cuda:12.8.1-devel", "pytorch/pytorch:2.9.0-cuda12.8-cudnn9-devel"
         for image, version in re.findall(

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 from rigstack.config.model import Lock, Project, Rig
-from rigstack.plan.cuda import automatic_cuda
+from rigstack.plan.cuda import automatic_cuda, spelled_out
 from rigstack.plan.host import Copy, Host, ProjectInputs
 from rigstack.render.digest import digest
 from rigstack.value import Value
@@ -184,9 +184,8 @@ def _project_image(rig: Rig, project: Project, host: Host, parent: Image) -> Ima
         staged["apt.txt"] = staged.get("apt.txt", "") + "\n".join(["", *project.apt, ""])
     for always in ALWAYS_STAGED:
         staged.setdefault(always, "")
-    cuda = project.cuda or rig.images.cuda
-    if cuda == "auto":
-        cuda = automatic_cuda(host)
+    setting = project.cuda or rig.images.cuda
+    cuda = automatic_cuda(host) if setting == "auto" else spelled_out(setting)
     theirs = given.dockerfile is not None
     settings = (
         ("cuda", cuda),

@@ -54,6 +54,17 @@ SUITES = {
 }
 
 
+KERNEL = """\
+#include <cstdio>
+__global__ void add(float *a, const float *b) { a[threadIdx.x] += b[threadIdx.x]; }
+int main() {
+    int count = -1;
+    std::puts(cudaGetErrorName(cudaGetDeviceCount(&count)));
+    if (count > 0) add<<<1, 1>>>(nullptr, nullptr);
+}
+"""
+# ptxas says for which GPU it compiles; the program says what cudart finds here, where there is no driver.
+COMPILE = "cd /code/reqs && nvcc -arch=sm_90 -cudart shared -Xptxas -v add.cu -o /tmp/add-$$ 2>&1 && /tmp/add-$$"
 FROM_INDEX = f"import {MODULE} as m; print(m.ORIGIN.split()[1])"
 SETTINGS = """index = ["{index}"]
 env = {{ SAID = "größe $x ${{y}}" }}
@@ -82,6 +93,8 @@ def brought_up(made: LiveRig, index: FakeIndex, settings: str) -> LiveRig:
     edit(made.code("plainpy") / "pyproject.toml", "[tool.ruff]", f"[tool.rigstack]\n{settings}[tool.ruff]")
     edit(made.code("conda") / "environment.yml", "- six==1.16.0", f"- six==1.16.0\n    - {wanted}")
     edit(made.path / "rig.toml", "[projects.conda]\n", f"[projects.conda]\n{settings}")
+    edit(made.path / "rig.toml", "[projects.reqs]\n", '[projects.reqs]\ncuda = "devel"\n')
+    edit(made.path / "rig.toml", "[projects.plainpy]\n", '[projects.plainpy]\ncuda = "runtime"\n')
     subprocess.run([UV, "lock", "--quiet", "--project", str(made.code("locked"))], check=True)
     said = made.up().stderr
     made.pin_host_keys()
@@ -177,3 +190,17 @@ def test_what_the_dockerfile_copies_rebuilds(rig: LiveRig) -> None:
     assert "reqs" not in planned
     (rig.code("own") / "settings/one.conf").write_text("one\n")
     assert rig.run("up", "--dry-run").stdout.strip() == "nothing to do"
+
+
+def test_nvcc_compiles_and_links_for_an_h100_in_the_workspace_and_in_a_kernel(rig: LiveRig) -> None:
+    (rig.code("reqs") / "add.cu").write_text(KERNEL)
+    cell = f"import subprocess; print(subprocess.run({COMPILE!r}, shell=True, capture_output=True, text=True).stdout)"
+    for said in (rig.ssh("reqs", COMPILE).stdout, Jupyter(rig, "reqs").run(cell)):
+        assert "for 'sm_90'" in said
+        assert said.split()[-1] in ("cudaErrorInsufficientDriver", "cudaErrorNoDevice")
+
+
+def test_the_runtime_of_cuda_comes_without_its_compiler(rig: LiveRig) -> None:
+    load = 'python -c \'import ctypes; [ctypes.CDLL(x) for x in ("libcudart.so", "libnvrtc.so")]; print("loaded")\''
+    assert rig.ssh("plainpy", load).stdout == "loaded\n"
+    assert rig.ssh("plainpy", "command -v nvcc").returncode == 1

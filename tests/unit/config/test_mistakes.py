@@ -107,8 +107,11 @@ MISTAKES: dict[str, tuple[str, tuple[str, ...]]] = {
     "memlock word": ("[projects.demo]\nmemlock = 'all'", ("projects.demo.memlock: 'all'", '"unlimited", or a size')),
     "size zero": ("[projects.demo]\nshm = '0g'", ("projects.demo.shm: '0g'", "a size")),
     "size unit": ("[projects.demo]\nshm = '8GB'", ("projects.demo.shm: '8GB'", "a size")),
-    "cuda": ("[projects.demo]\ncuda = 13.0", ("projects.demo.cuda: 13.0", 'a version such as "13.0"')),
-    "cuda version": ("[images]\ncuda = '13'", ("images.cuda: '13'", 'a version such as "13.0"')),
+    "cuda": (
+        "[projects.demo]\ncuda = 13.0",
+        ("projects.demo.cuda: 13.0", 'such as "13.0" or "runtime-13.0"'),
+    ),
+    "cuda version": ("[images]\ncuda = '13'", ("images.cuda: '13'", 'such as "13.0" or "runtime-13.0"')),
     "apt shell": ("[projects.demo]\napt = ['x; rm']", ("projects.demo.apt:", "a Debian package name")),
     "apt option": ("[projects.demo]\napt = ['-y']", ("projects.demo.apt:", "a Debian package name")),
     "pids": ("[projects.demo]\npids = 1", ("projects.demo.pids: 1", "from 64 to")),

@@ -6,7 +6,7 @@ import pytest
 from builders import a_desire, a_host, a_rig
 
 from rigstack.errors import HostError
-from rigstack.plan.cuda import DRIVERS, ensure_cuda, needs, newest_cuda, runs
+from rigstack.plan.cuda import DRIVERS, ensure_cuda, needs, newest_cuda, runs, spelled_out
 from rigstack.plan.host import Gpu, OwnDockerfile, ProjectInputs
 
 CDI = Gpu(kind="cdi", devices=("0",))
@@ -162,3 +162,18 @@ def test_auto_leaves_the_compiler_out_where_the_driver_cannot_run_its_programs()
         "no CUDA compiler in demo: the one in wheels starts at CUDA 13.0, and driver 550.54.14 runs CUDA up to 12.4",
     )
     assert a_desire(gpu=CDI, driver="580.65.06").notes == ()
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("none", "none"),
+        ("13.1", "13.1"),
+        ("devel", "13.0"),
+        ("devel-13.1", "13.1"),
+        ("runtime", "runtime-13.0"),
+        ("runtime-13.1", "runtime-13.1"),
+    ],
+)
+def test_a_setting_is_spelled_out_for_the_image(setting: str, told: str) -> None:
+    assert spelled_out(setting) == told
