@@ -58,6 +58,14 @@ def _start_failure(done: process.Completed) -> RigstackError:
         )
     if "no space left on device" in said:
         return HostError("the disk is full", details=done.tail(3), remedy="free room, then run it again")
+    if "address pools have been fully subnetted" in said:
+        return HostError(
+            "the engine has no address range left for another network",
+            details=done.tail(3),
+            cause="every project has a network of its own, and an engine's usual pools hold about 30",
+            remedy='docker network prune removes those that nobody uses; for more, "default-address-pools":'
+            ' [{"base": "10.201.0.0/16", "size": 24}] in the engine\'s daemon.json, and restart it',
+        )
     if "error setting rlimit" in said:
         return HostError(
             "the engine may not lock as much memory as a project asks for",

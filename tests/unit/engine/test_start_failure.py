@@ -111,6 +111,13 @@ def test_an_engine_that_may_not_raise_a_limit() -> None:
     assert "memlock" in failure.remedy
 
 
+def test_an_engine_without_an_address_range_left() -> None:
+    text = "failed to create network rigstack-box_p-demo: Error response from daemon: all predefined address pools have"
+    failure = _start_failure(said(text + " been fully subnetted"))
+    assert isinstance(failure, HostError)
+    assert "default-address-pools" in failure.remedy
+
+
 def test_a_name_in_use_is_not_a_port() -> None:
     words = 'Conflict. The container name "/x" is already in use by container "5e0f:8443"'
     assert isinstance(_start_failure(said(words)), EngineError)
