@@ -159,14 +159,14 @@ def test_a_guesser_with_an_address_of_its_own_is_shut_out(bare: LiveRig) -> None
 
 def notebook_login(base: str, jar: Path, password: str, *words: str, runner: tuple[str, ...] = ()) -> str:
     """Gives a password to the login form as a browser does; the HTTP status."""
-    curl = [*runner, "curl", "-sk", "-o", "/dev/null", "-b", str(jar), "-c", str(jar), "--max-time", "20", *words]
-    subprocess.run([*curl, f"{base}/p/demo/login"], check=True, timeout=30)
+    curl = [*runner, "curl", "-sk", "-o", "/dev/null", "-b", str(jar), "-c", str(jar), "--max-time", "60", *words]
+    subprocess.run([*curl, f"{base}/p/demo/login"], check=True, timeout=90)
     jars = subprocess.run([*runner, "cat", str(jar)], capture_output=True, text=True, check=True).stdout
     token = re.search(r"\t_xsrf\t(\S+)", jars)
     assert token
     form = ("--data-urlencode", f"password={password}", "--data-urlencode", f"_xsrf={token.group(1)}")
     argv = [*curl, "-w", "%{http_code}", *form, f"{base}/p/demo/login"]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=30).stdout
+    return subprocess.run(argv, capture_output=True, text=True, timeout=90).stdout
 
 
 def test_guessing_the_notebook_password_is_slow_and_locks_nobody_out(rig: LiveRig, tmp_path: Path) -> None:
