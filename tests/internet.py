@@ -80,7 +80,8 @@ class Place:
 # Runs a program where no systemd and no crontab of this machine is seen: `rigstack net open` sets timers.
 WITHOUT_TIMERS = (
     *("unshare", "--mount", "sh", "-c"),
-    "mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /var/spool && mkdir -p /var/spool/cron/crontabs && "
+    "{ [ ! -d /run/systemd ] || mount -t tmpfs tmpfs /run/systemd; } && "
+    "mount -t tmpfs tmpfs /var/spool && mkdir -p /var/spool/cron/crontabs && "
     'chmod 1730 /var/spool/cron/crontabs && exec "$@"',
     "sh",
 )

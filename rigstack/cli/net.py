@@ -92,6 +92,8 @@ def open_(context: click.Context, dry_run: bool, as_json: bool) -> None:
         console.result("\n".join(plan_lines(seen, renewer())))
         return
     opened, failures = _open(seen, LEASE if renewer() else LONG_LEASE)
+    if not failures:
+        _ask_for_certificate(seen)
     renewed = ensure_timer(seen.rig.name, seen.root)
     if as_json:
         done = {"opened": [one.__dict__ for one in opened], "failures": [one.__dict__ for one in failures]}
@@ -193,6 +195,26 @@ def _open(seen: Seen, lease: int) -> tuple[tuple[Opened, ...], tuple[Failure, ..
     opened, failures = open_ports(router, wanted_ports(seen.rig), seen.record or (), lease)
     save_record(seen.root, opened)
     return opened, failures
+
+
+def _ask_for_certificate(seen: Seen) -> None:
+    """Has the edge ask anew where no authority has signed: one that found no open port would not be asked for long."""
+    from rigstack.host.certificate import acme_issued
+    from rigstack.render.edge import tls_mode
+
+    if tls_mode(seen.rig) != "acme" or acme_issued(seen.root, seen.rig.hostname):
+        return
+    from rigstack.engine.edge import ask_authority_again
+    from rigstack.engine.observe import observe_containers
+    from rigstack.errors import EngineError
+
+    try:
+        edge = observe_containers(seen.rig.name, seen.rig.dir).get("edge")
+        if edge is not None and edge.state == "running":
+            ask_authority_again(seen.root, seen.rig.hostname, edge.id)
+            console.note("the edge asks for its certificate again")
+    except (EngineError, HostError) as failed:
+        console.warn(f"the edge could not be made to ask for its certificate again: {failed.what}")
 
 
 def _state(seen: Seen, port: Port) -> dict[str, Any]:

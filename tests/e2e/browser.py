@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,9 +67,16 @@ def own_network(home: Path, port: int) -> Iterator[str]:
 @contextlib.contextmanager
 def chromium(home: Path, port: int) -> Iterator[Browser]:
     """A headless Chromium at home in `home`, that reaches `port` of this machine; closed at the end of the block."""
-    with own_network(home, port) as namespace, sync_playwright() as playwright:
+    with own_network(home, port) as namespace, chromium_in(home, "nsenter", f"--net={namespace}") as browser:
+        yield browser
+
+
+@contextlib.contextmanager
+def chromium_in(home: Path, *enter: str) -> Iterator[Browser]:
+    """A headless Chromium where the words `enter` lead; closed at the end of the block."""
+    with sync_playwright() as playwright:
         launcher = home / "chromium"
-        launcher.write_text(f'#!/bin/sh\nexec nsenter --net={namespace} {CHROMIUM} "$@"\n')
+        launcher.write_text(f'#!/bin/sh\nexec {shlex.join(enter)} {CHROMIUM} "$@"\n')
         launcher.chmod(0o755)
         browser = playwright.chromium.launch(
             executable_path=launcher, args=list(FLAGS), env={"HOME": str(home), "PATH": "/usr/bin:/bin"}

@@ -102,6 +102,11 @@ class Laptop:
         """The ids of its processes, and of no other laptop's, whose command line fits the pattern."""
         return self.run("pgrep", f"--ns={self._holder.pid}", "--nslist=net", "-f", pattern).stdout.split()
 
+    @property
+    def pid(self) -> int:
+        """Of the process that holds its namespaces."""
+        return self._holder.pid
+
     def path(self, name: str) -> Path:
         """A file on the laptop, as the test sees it (mounts aside)."""
         return self.home / name
