@@ -198,23 +198,13 @@ def _open(seen: Seen, lease: int) -> tuple[tuple[Opened, ...], tuple[Failure, ..
 
 
 def _ask_for_certificate(seen: Seen) -> None:
-    """Has the edge ask anew where no authority has signed: one that found no open port would not be asked for long."""
     from rigstack.host.certificate import acme_issued
     from rigstack.render.edge import tls_mode
 
-    if tls_mode(seen.rig) != "acme" or acme_issued(seen.root, seen.rig.hostname):
-        return
-    from rigstack.engine.edge import ask_authority_again
-    from rigstack.engine.observe import observe_containers
-    from rigstack.errors import EngineError
+    if tls_mode(seen.rig) == "acme" and not acme_issued(seen.root, seen.rig.hostname):
+        from rigstack.cli.first_certificate import ask_for_certificate
 
-    try:
-        edge = observe_containers(seen.rig.name, seen.rig.dir).get("edge")
-        if edge is not None and edge.state == "running":
-            ask_authority_again(seen.root, seen.rig.hostname, edge.id)
-            console.note("the edge asks for its certificate again")
-    except (EngineError, HostError) as failed:
-        console.warn(f"the edge could not be made to ask for its certificate again: {failed.what}")
+        ask_for_certificate(seen.rig)
 
 
 def _state(seen: Seen, port: Port) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from rigstack.host.lock import rig_lock
 from rigstack.plan.cuda import ensure_cuda
 from rigstack.plan.gpu_choice import ensure_met
 from rigstack.plan.reconcile import reconcile
+from rigstack.render.edge import tls_mode
 
 ROUNDS = 4  # a rig that is not settled after this many never will be
 
@@ -115,6 +116,10 @@ def up(
         pass
     elif not done:
         console.result("nothing to do: everything runs as rig.toml says")
+        if tls_mode(rig) == "acme" and not seen.host.acme_issued:
+            from rigstack.cli.first_certificate import ask_for_certificate
+
+            ask_for_certificate(rig)
     else:
         from rigstack.cli.welcome import welcome
 

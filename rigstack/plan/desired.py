@@ -191,6 +191,7 @@ def _folders(rig: Rig, host: Host) -> tuple[Folder, ...]:
         Folder(path="state/ssh/workspace", mode=0o755, owned=False),
         Folder(path="state/edge", mode=0o755, owned=True),
         Folder(path="state/logs", mode=0o755, owned=False),
+        Folder(path="state/ddns-cache", mode=0o755, owned=True),  # the edge reads in it when the name is there
         Folder(path="state/access/edge", mode=0o700, owned=True),
         Folder(path="state/access/gateway", mode=0o700, owned=True),
     ]
@@ -199,7 +200,6 @@ def _folders(rig: Rig, host: Host) -> tuple[Folder, ...]:
     if rig.ddns:
         shared.append(Folder(path="secrets/ddns", mode=0o700, owned=True))
         shared.append(Folder(path="state/ddns", mode=0o755, owned=True))
-        shared.append(Folder(path="state/ddns-cache", mode=0o755, owned=True))
     for project in rig.projects:
         shared += [
             Folder(path=f"code/{project.name}", mode=0o755, owned=True),
@@ -292,7 +292,7 @@ def _mounted(role: str, project: str) -> tuple[str, ...]:
     """The folders that compose.yaml and the overlay mount in a service (a test asks the engine whether that is so)."""
     own = (f"code/{project}", f"homes/{project}", "data")
     return {
-        "edge": ("state/edge", "state/access/edge", "secrets/edge-tls", "secrets/edge"),
+        "edge": ("state/edge", "state/access/edge", "secrets/edge-tls", "secrets/edge", "state/ddns-cache"),
         "gateway": ("state/ssh/gateway", "state/keys/gateway", "state/access/gateway"),
         "ddns": ("state/ddns", "secrets/ddns", "state/ddns-cache"),
         "history": (HISTORY_FOLDER,),

@@ -118,8 +118,8 @@ def assess(
         problems.append(
             Problem(
                 what=f"no certificate for {rig.hostname} ({served}): {certificate['error']}",
-                remedy="rigstack doctor checks name and ports; Caddy asks again within the hour, and at once after:"
-                " rigstack compose -- restart edge",
+                remedy="rigstack doctor checks name and ports; the edge asks again when the name is there, else within"
+                " the hour; at once: rigstack up",
             )
         )
     report = ddns or DdnsReport()

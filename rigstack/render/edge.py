@@ -14,10 +14,13 @@ def render_edge_files(rig: Rig, host: Host) -> dict[str, str]:
 
     caddy/ is copied there too: one folder to validate and replace, and Caddy may read it whatever the checkout's modes.
     """
+    acme = tls_mode(rig) == "acme"
     return {
         **{f"{ROOT}/{name}": text for name, text in host.caddy.items()},
         f"{ROOT}/global.caddy": _globals(rig, host),
         f"{ROOT}/sites.caddy": _sites(rig, host),
+        # Whose first certificate images/edge/run-edge waits for, and who tells whether the name is there.
+        **({f"{ROOT}/acme-name": f"{rig.hostname} {'sidecar' if rig.ddns else 'resolver'}\n"} if acme else {}),
         f"{ROOT}/list-login.caddy": _list_login(rig),
         f"{ROOT}/www/projects/index.html": _index(rig),
         **{f"{ROOT}/projects/{project.name}.caddy": _project(project.name) for project in rig.projects},

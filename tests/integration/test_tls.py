@@ -6,6 +6,7 @@ import json
 import ssl
 import subprocess
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +14,10 @@ import pytest
 
 from tests.conftest import MakeRig
 from tests.live_rig import LiveRig, docker, wait_for
-from tests.name_server import NameServer
-from tests.world import World
+from tests.name_server import KEY_NAME, KEY_SECRET, NameServer
+from tests.world import FakeProvider, World
 
-NAME = "rig.example.net"
+NAME, LAST = "rig.example.net", "last.example.net"
 LIFE = 45  # seconds: Caddy renews when a third is left
 
 
@@ -76,10 +77,15 @@ def authority(world: World, zone: NameServer) -> Path:
 
 
 def issuer(rig: LiveRig) -> str:
-    """Who signed what the edge serves for NAME, as a client sees it."""
-    argv = ["openssl", "s_client", "-connect", f"127.0.0.1:{rig.https_port}", "-servername", NAME]
-    seen = subprocess.run(argv, input="", capture_output=True, text=True, timeout=20).stdout
-    return next((line for line in seen.splitlines() if line.startswith("issuer=")), "")
+    """Who signed what the edge serves for the rig's hostname, as a client sees it."""
+    return next((line for line in served(rig).splitlines() if line.startswith("issuer=")), "")
+
+
+def served(rig: LiveRig) -> str:
+    """What openssl says of the edge's certificate for the rig's hostname."""
+    name = tomllib.loads(rig.toml)["rig"]["hostname"]
+    argv = ["openssl", "s_client", "-connect", f"127.0.0.1:{rig.https_port}", "-servername", name]
+    return subprocess.run(argv, input="", capture_output=True, text=True, timeout=20).stdout
 
 
 def test_without_a_way_to_the_name_the_rigs_own_certificate_stands_in(
@@ -98,31 +104,85 @@ def test_without_a_way_to_the_name_the_rigs_own_certificate_stands_in(
     assert "the rig's own certificate stands in" in bare.run("status").stdout
 
 
-def test_a_name_that_leads_here_is_signed(bare: LiveRig, zone: NameServer, authority: Path) -> None:
-    network = f"rigstack-{bare.name}_front"
-    where = f'--format={{{{(index .NetworkSettings.Networks "{network}").IPAddress}}}}'
-    zone.set(NAME, docker("inspect", where, bare.containers()["edge"]))
+def address_of_edge(rig: LiveRig) -> str:
+    where = f'--format={{{{(index .NetworkSettings.Networks "rigstack-{rig.name}_front").IPAddress}}}}'
+    return docker("inspect", where, rig.containers()["edge"])
+
+
+def test_a_name_that_somebody_sets_later_is_signed_within_a_minute(
+    bare: LiveRig, world: World, zone: NameServer
+) -> None:
+    """Nobody says anything to the rig. Its resolver has the name by an alias on the network, the authority by BIND."""
+    zone.set(NAME, address_of_edge(bare))
+    assert "rigstack" in issuer(bare)
+    alias = f"{world.name}-alias"
+    world.containers.append(alias)
+    image = docker("inspect", "--format={{.Config.Image}}", world.name)
+    network = ("--network", f"rigstack-{bare.name}_front", "--network-alias", NAME)
+    docker("run", "--detach", "--name", alias, *network, "--entrypoint=sleep", image, "infinity")
+    wait_for("the authority signs", lambda: "Pebble" in issuer(bare), timeout=60)
+    docker("rm", "--force", alias)
+    asked = (bare.path / "secrets/edge/asked-authority").read_text().split()
+    assert len(asked) == 1, "it asks when something changed, and not all the time"
+
+
+def test_the_ddns_sidecars_first_success_leads_to_a_certificate(bare: LiveRig, world: World, zone: NameServer) -> None:
+    """A new name; nobody knows the public address until long after the edge has asked, and was refused."""
+    name = f"two.{zone.zone}"
+    bare.set("hostname", f'"{name}"')
+    bare.append(
+        f'[ddns]\nprovider = "rfc2136"\nusername = "hmac-sha256:{KEY_NAME}"\nserver = "ca.{zone.zone}"\n'
+        f'zone = "{zone.zone}"\ncheckip = "ca.{zone.zone}:8080/ip"\ninterval = 10\n'
+    )
+    secret = bare.path / "secrets/ddns-password"
+    secret.write_text(KEY_SECRET + "\n")
+    secret.chmod(0o600)
+    bare.up()
+    wait_for("the authority refuses", lambda: name in bare.status()["edge"]["tls"]["error"])
+    assert bare.status()["edge"]["tls"]["issuer"] == "internal"
+    FakeProvider(world, port=8080).set(ip=address_of_edge(bare), answer="")
+    wait_for("the name is there", lambda: zone.address_of(name) == address_of_edge(bare))
+    wait_for("the authority signs", lambda: bare.status()["edge"]["tls"]["issuer"] == "acme", timeout=60)
+    assert "asks for its first certificate again" in bare.run("logs", "edge").stdout
+    (bare.path / "rig.toml").write_text(bare.toml.partition("[ddns]\nprovider")[0])
+
+
+def test_a_person_may_have_it_asked_again_but_not_all_the_time(bare: LiveRig, zone: NameServer) -> None:
+    bare.set("hostname", f'"three.{zone.zone}"')
+    bare.up()
+    wait_for("the authority refuses", lambda: "three" in bare.status()["edge"]["tls"]["error"])
+    zone.set(f"three.{zone.zone}", address_of_edge(bare))
+    assert "the edge asks again" in bare.up().stderr
+    wait_for("the authority signs", lambda: bare.status()["edge"]["tls"]["issuer"] == "acme", timeout=60)
+    bare.set("hostname", f'"four.{zone.zone}"')
+    bare.up()
+    assert "it was asked 3 times within the hour" in bare.up().stderr
+
+
+def test_a_name_that_leads_here_is_signed(bare: LiveRig, zone: NameServer) -> None:
+    zone.set(LAST, address_of_edge(bare))
+    bare.set("hostname", f'"{LAST}"')
     bare.set("mode", '"acme"')
     bare.up()
-    docker("restart", "--time=2", bare.containers()["edge"])
     wait_for("the authority signs", lambda: "Pebble" in issuer(bare), timeout=60)
     wait_for("status says so", lambda: bare.status()["edge"]["tls"]["issuer"] == "acme")
     assert bare.status()["edge"]["tls"]["error"] == ""
-    assert "nothing to do" in bare.up().stdout
+    bare.up()
+    again = bare.up()
+    assert again.stdout.strip() == "nothing to do: everything runs as rig.toml says" and "asks" not in again.stderr
 
 
 def served_until(rig: LiveRig) -> float:
-    """When the certificate ends that the edge serves for NAME, seconds since 1970."""
-    argv = ["openssl", "s_client", "-connect", f"127.0.0.1:{rig.https_port}", "-servername", NAME]
-    seen = subprocess.run(argv, input="", capture_output=True, text=True, timeout=20).stdout
-    shown = subprocess.run(["openssl", "x509", "-noout", "-enddate"], input=seen, capture_output=True, text=True)
+    """When that certificate ends, seconds since 1970."""
+    argv = ["openssl", "x509", "-noout", "-enddate"]
+    shown = subprocess.run(argv, input=served(rig), capture_output=True, text=True)
     return ssl.cert_time_to_seconds(shown.stdout.strip().removeprefix("notAfter="))
 
 
 def test_a_renewal_that_fails_leaves_what_is_served_and_tells_the_authoritys_words(
     bare: LiveRig, world: World, zone: NameServer
 ) -> None:
-    zone.set(NAME, "127.0.0.1")  # from where the authority looks, nobody answers
+    zone.set(LAST, "127.0.0.1")  # from where the authority looks, nobody answers
     end = served_until(bare)
     wait_for("it is due", lambda: time.time() > end - LIFE / 3, timeout=LIFE)
     docker("restart", "--time=2", bare.containers()["edge"])
@@ -135,7 +195,7 @@ def test_a_renewal_that_fails_leaves_what_is_served_and_tells_the_authoritys_wor
 
 
 def test_what_was_signed_is_served_on_when_the_authority_is_gone(bare: LiveRig, world: World, zone: NameServer) -> None:
-    zone.set(NAME, "192.0.2.1")
+    zone.set(LAST, "192.0.2.1")
     pebble = world.processes[-1]
     pebble.terminate()
     pebble.wait(timeout=10)

@@ -33,7 +33,7 @@ def test_first_bring_up() -> None:
         """
         1. make folders code, data, homes, secrets, secrets/edge, secrets/edge-tls, \
 secrets/notebook, state, state/keys, state/keys/gateway, state/ssh/gateway, state/ssh/workspace, state/edge, \
-state/logs, state/access/edge, state/access/gateway, code/demo, homes/demo, \
+state/logs, state/ddns-cache, state/access/edge, state/access/gateway, code/demo, homes/demo, \
 state/keys/demo, state/access/demo - not there
         2. make host key state/keys/gateway/ssh_host_ed25519_key - not there
         3. make host key state/keys/demo/ssh_host_ed25519_key - not there
@@ -217,7 +217,7 @@ def test_a_changed_hostname_is_published_without_a_restart() -> None:
     assert plan(after, settled(before)) == expected(
         """
         1. write state/ssh/gateway/rig.json - its content changed
-        2. publish the edge's sites - sites.caddy: its content changed
+        2. publish the edge's sites - acme-name: not there; sites.caddy: its content changed
         """
     )
 
@@ -292,7 +292,7 @@ def test_ddns_turned_on_and_off() -> None:
     off, on = a_desire(DEMO), a_desire(ddns + DEMO, ddns_password="hunter2")
     assert plan(on, settled(off)) == expected(
         """
-        1. make folders secrets/ddns, state/ddns, state/ddns-cache - not there
+        1. make folders secrets/ddns, state/ddns - not there
         2. write state/ddns/ddns.conf - not there
         3. write secrets/ddns/password - not there
         4. write secrets/ddns/ddns.conf - not there
