@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rigstack.errors import ConfigError
+from rigstack.plan.dockerfile import instructions
 from rigstack.plan.host import Copy
 from rigstack.render.digest import digest
 from rigstack.value import Value
@@ -33,7 +34,7 @@ class Sources(Value):
 def dockerfile_sources(text: str) -> Sources:
     """Which files of the context a Dockerfile's instructions name."""
     patterns: list[str] = []
-    for instruction in _instructions(text):
+    for instruction in instructions(text):
         word, _, rest = instruction.partition(" ")
         match word.upper():
             case "COPY" | "ADD":
@@ -46,24 +47,6 @@ def dockerfile_sources(text: str) -> Sources:
     cleaned = [os.path.normpath(one.lstrip("/") or ".") for one in patterns]
     everything = any(one == "." or "$" in one or one.startswith("*") for one in cleaned)
     return Sources(patterns=tuple(dict.fromkeys(cleaned)), everything=everything)
-
-
-def _instructions(text: str) -> Iterator[str]:
-    """Each instruction on one line, without comments and without the text of here-documents."""
-    lines = iter(text.splitlines())
-    for line in lines:
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        whole = line.strip()
-        while whole.endswith("\\"):
-            following = next(lines, "")
-            if not following.lstrip().startswith("#"):
-                whole = whole[:-1] + " " + following.strip()
-        yield whole
-        if re.match(r"(RUN|COPY|ADD)\b", whole, re.I):
-            for end in re.findall(r"<<-?[\"']?(\w+)", whole):
-                while (inner := next(lines, None)) is not None and inner.strip() != end:
-                    pass
 
 
 def _copied(rest: str) -> list[str]:
