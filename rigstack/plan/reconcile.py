@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from rigstack.plan.desired import Desired, File, Service
@@ -25,6 +26,7 @@ from rigstack.plan.steps import (
     WriteFile,
 )
 
+_READABLE = ("FROM ", "base system", "build argument ", "build stage", "cuda", "index", "python")
 _SHOWN = 4  # changed lines of a file that a cause names
 
 
@@ -156,11 +158,25 @@ def image_cause(image: Image, service: str, observed: Observed) -> str:
     gone = [name for name in before if name not in now]
     old, new = observed.built_lines.get(service, {}), image.lines()
     words = [
-        name + (_line_changes(old.get(name, ()), new.get(name, ())) if name in old or name not in before else "")
+        name
+        + (_line_changes(old.get(name, ()), new.get(name, ())) if name in old or name not in before else "")
+        + _value_change(name, before.get(name, ""), now[name])
         for name in changed
     ]
     words += [f"{name} is gone" for name in gone]
     return ", ".join(words) or "its inputs changed"
+
+
+def _value_change(name: str, before: str, now: str) -> str:
+    """ ": none -> 13.0" of an input that a person can read; of most others a digest of ours is kept."""
+    if not name.startswith(_READABLE):
+        return ""
+    return ": " + " -> ".join(short_digests(value) for value in (before, now) if value)
+
+
+def short_digests(text: str) -> str:
+    """The text with its digests cut to the twelve characters that `docker images` shows."""
+    return re.sub(r"(sha256:[0-9a-f]{12})[0-9a-f]+", r"\1", text)
 
 
 def _line_changes(before: Sequence[str], now: Sequence[str]) -> str:

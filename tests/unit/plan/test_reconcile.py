@@ -91,7 +91,7 @@ def test_several_changed_inputs_are_all_named() -> None:
     before = a_desire(DEMO, files={"demo": {"apt.txt": "git\n", "requirements.txt": "numpy\n"}})
     after = a_desire(DEMO + "\ncuda = '13.0'", files={"demo": {"requirements.txt": "", "apt.txt": "git\nvim\n"}})
     text = plan(after, settled(before))
-    assert "build project-demo - project-demo: apt.txt: +vim, cuda, requirements.txt is gone" in text
+    assert "build project-demo - project-demo: apt.txt: +vim, cuda: none -> 13.0, requirements.txt is gone" in text
 
 
 def test_an_image_built_before_labels_or_pruned_has_a_plain_cause() -> None:
