@@ -134,23 +134,40 @@ def packages(context: click.Context, project: str, as_json: bool) -> None:
 
 
 @image.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_context
-def update(context: click.Context) -> None:
-    """Get the present base system (security updates) and move the rig to it; the next `up` builds everything on it."""
+def update(context: click.Context, as_json: bool) -> None:
+    """Move the rig on to the present base images (security updates); the next `up` builds what starts from them.
+
+    Those are the base system and the images that projects' own Dockerfiles name; rig.lock holds them until then.
+    """
+    from rigstack.cli.rig import move_lock
     from rigstack.config.lock import load_lock
-    from rigstack.engine.bootstrap import ensure_bootstrap, observe_digest
+    from rigstack.engine.bootstrap import ensure_bootstrap
+    from rigstack.engine.locking import has_image
     from rigstack.host.lock import rig_lock
-    from rigstack.host.lock_file import write_lock
     from rigstack.plan.images import desire_bootstrap
+    from rigstack.plan.reconcile import short_digests
 
     place, rig = rig_of(context)
     with rig_lock(place.path, "image update", on_wait=console.note):
-        moved = load_lock(place.path).replace(serial=time.strftime("%Y%m%d-%H%M%S"), digest="")
-        bootstrap = desire_bootstrap(rig, moved)
-        ensure_bootstrap(bootstrap, mirror=rig.images.apt_mirror, tell=console.note)
-        write_lock(place.path, moved.replace(digest=observe_digest(bootstrap)))
-    console.result(f"the base system is {bootstrap.tag} now, and in rig.lock")
-    console.note("next: rigstack up")
+        before = load_lock(place.path).held()
+        move_lock(survey(place, rig, causes=False), frozenset(), console.note)
+        lock = load_lock(place.path)
+        bootstrap = desire_bootstrap(rig, lock)
+        if not has_image(bootstrap.tag):
+            ensure_bootstrap(bootstrap, mirror=rig.images.apt_mirror)
+    now = lock.held()
+    moved = {name: {"from": before.get(name, ""), "to": now[name]} for name in now if before.get(name) != now[name]}
+    if as_json:
+        console.result_json({"moved": moved})
+        return
+    for name, change in moved.items():
+        console.result(short_digests(f"{name}: {change['from'] or 'not locked'} -> {change['to']}"))
+    if moved:
+        console.note("next: rigstack up")
+    else:
+        console.result("nothing newer is there")
 
 
 def _mb(size: int) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import click
 
 from rigstack.config.load import load_rig
+from rigstack.config.lock import load_lock
 from rigstack.config.model import Rig
 from rigstack.config.rigdir import RigDir, find_rig
 from rigstack.engine.observe import observe_images, observe_inputs, observe_rigs
@@ -16,8 +17,10 @@ from rigstack.host.files import observe_files
 from rigstack.plan.desired import Desired, desire
 from rigstack.plan.gpu_choice import Choice, choose
 from rigstack.plan.host import Host
+from rigstack.plan.images import locked_base, own_bases
 from rigstack.plan.observed import Observed
 from rigstack.plan.reconcile import needs_images
+from rigstack.plan.steps import BootstrapImage, BuildImages, Plan
 from rigstack.value import Value
 
 
@@ -49,6 +52,10 @@ def survey(place: RigDir, rig: Rig, *, causes: bool = True, only: frozenset[str]
     only: the projects that are to be touched, empty for all.
     """
     host = observe_host(rig)
+    if any(state.startswith("local ") for _, state in host.lock.images):
+        from rigstack.engine.locking import follow_local
+
+        host = host.replace(lock=follow_local(host.lock))
     containers, claims = observe_rigs(rig.name, rig.dir)
     touched = _touched(rig, host, only)
     choice = choose(rig, host.gpu, claims, only=touched)
@@ -62,6 +69,43 @@ def survey(place: RigDir, rig: Rig, *, causes: bool = True, only: frozenset[str]
         inputs, lines = observe_inputs(containers.values())
         observed = observed.replace(images=observe_images(), built_from=inputs, built_lines=lines)
     return Survey(place=place, rig=rig, host=host, desired=desired, observed=observed, choice=choice, touched=touched)
+
+
+def lock_for(plan: Plan, seen: Survey, tell: Callable[[str], None]) -> bool:
+    """Writes into rig.lock what `plan` builds from, where that is not there yet; whether it was not."""
+    built = {image.name for step in plan.steps if isinstance(step, BuildImages) for image in step.images}
+    projects = frozenset(one.name for one in seen.rig.projects if f"own-{one.name}" in built)
+    makes_base = any(isinstance(step, BootstrapImage) for step in plan.steps) or not seen.observed.containers
+    base = makes_base and not locked_base(seen.rig, seen.host.lock)
+    return _lock(seen, base=base, projects=projects, move=False, tell=tell)
+
+
+def move_lock(seen: Survey, only: frozenset[str], tell: Callable[[str], None]) -> bool:
+    """Moves rig.lock on to the present images; whether there are others. only: the projects, empty for all.
+
+    The base system is moved too, unless all of `only` have a Dockerfile of their own.
+    """
+    projects = only or frozenset(one.name for one in seen.rig.projects)
+    base = not only or not all(seen.host.inputs[name].dockerfile for name in only)
+    return _lock(seen, base=base, projects=projects, move=True, tell=tell)
+
+
+def _lock(seen: Survey, *, base: bool, projects: frozenset[str], move: bool, tell: Callable[[str], None]) -> bool:
+    images = [image for name in sorted(projects) for image in own_bases(seen.host.inputs[name])]
+    if not base and not images:
+        return False
+    from rigstack.engine.locking import lock_base, lock_images
+    from rigstack.host.lock_file import write_lock
+
+    lock = lock_images(seen.host.lock, dict.fromkeys(images), move=move, tell=tell)
+    if not seen.host.broken:
+        used = {image for given in seen.host.inputs.values() for image in own_bases(given)}
+        lock = lock.replace(images=tuple(pair for pair in lock.images if pair[0] in used))
+    if base:
+        lock = lock_base(seen.rig, lock, move=move, tell=tell)
+    if changed := lock != load_lock(seen.place.path):
+        write_lock(seen.place.path, lock)
+    return changed
 
 
 def _touched(rig: Rig, host: Host, only: frozenset[str]) -> frozenset[str]:

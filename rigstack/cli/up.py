@@ -8,13 +8,15 @@ from collections.abc import Iterator
 import click
 
 from rigstack.cli import console
-from rigstack.cli.rig import Survey, ensure_none_broken, known_projects, rig_of, survey
+from rigstack.cli.rig import Survey, ensure_none_broken, known_projects, lock_for, move_lock, rig_of, survey
+from rigstack.config.model import Rig
 from rigstack.config.rigdir import RigDir
 from rigstack.errors import EngineError
 from rigstack.host.lock import rig_lock
 from rigstack.plan.cuda import ensure_cuda
 from rigstack.plan.gpu_choice import ensure_met
 from rigstack.plan.reconcile import reconcile
+from rigstack.plan.steps import Plan
 from rigstack.render.edge import tls_mode
 
 ROUNDS = 4  # a rig that is not settled after this many never will be
@@ -24,6 +26,7 @@ ROUNDS = 4  # a rig that is not settled after this many never will be
 @click.argument("projects", nargs=-1)
 @click.option("-n", "--dry-run", is_flag=True, help="Print the plan with its causes, and stop.")
 @click.option("--no-wait", is_flag=True, help="When another rigstack works on this rig, exit 6 instead of waiting.")
+@click.option("--pull", is_flag=True, help="Move on to the present base images first, as `image update` does.")
 @click.option("--no-cache", is_flag=True, help="Build changed images without the build cache.")
 @click.option(
     "-y", "--yes", is_flag=True, help="End running kernels, sessions and jobs where a container must be replaced."
@@ -37,6 +40,7 @@ def up(
     projects: tuple[str, ...],
     dry_run: bool,
     no_wait: bool,
+    pull: bool,
     no_cache: bool,
     yes: bool,
     wait: bool,
@@ -51,9 +55,9 @@ def up(
     place, rig = rig_of(context)
     only = known_projects(rig, projects)
     if dry_run:
-        seen = survey(place, rig, only=only)
-        _ensure_possible(seen, only)
-        plan = reconcile(seen.desired, seen.observed, only=only)
+        if pull:
+            console.note("note: --dry-run asks no registry, so it leaves --pull out")
+        seen, plan = _look(place, rig, only)
         if as_json:
             steps = [{"step": str(step), "cause": step.cause} for step in plan.steps]
             console.result_json({"steps": steps, "notes": list(seen.choice.reasons)})
@@ -69,10 +73,10 @@ def up(
     done: list[dict[str, str]] = []
     notes: list[str] = []
     with rig_lock(place.path, "up", wait=not no_wait, on_wait=console.note) as lock:
+        seen, plan = _look(place, rig, only)
+        if move_lock(seen, only, console.note) if pull else lock_for(plan, seen, console.note):
+            seen, plan = _look(place, rig, only)
         for _ in range(ROUNDS):
-            seen = survey(place, rig, only=only)
-            _ensure_possible(seen, only)
-            plan = reconcile(seen.desired, seen.observed, only=only, hold=consent.held if consent else frozenset())
             if not plan:
                 break
             from rigstack.cli.consent import Consent
@@ -102,7 +106,8 @@ def up(
                 )
                 execution.run(plan)
             done += [{"step": str(step), "cause": step.cause} for step in plan.steps]
-        else:
+            seen, plan = _look(place, rig, only, hold=consent.held)
+        if plan:
             raise EngineError(
                 "the rig does not settle: after several rounds there is still something to do",
                 details=tuple(plan.text().splitlines()),
@@ -129,6 +134,13 @@ def up(
         consent.settle()
     if not only:
         _tell_broken(seen)
+
+
+def _look(place: RigDir, rig: Rig, only: frozenset[str], *, hold: frozenset[str] = frozenset()) -> tuple[Survey, Plan]:
+    """What there is, and what is to be done; raises for what cannot be done."""
+    seen = survey(place, rig, only=only)
+    _ensure_possible(seen, only)
+    return seen, reconcile(seen.desired, seen.observed, only=only, hold=hold)
 
 
 def _set_aside(place: RigDir, before: dict[str, str]) -> Iterator[str]:

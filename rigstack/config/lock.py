@@ -1,8 +1,9 @@
-"""rig.lock: which base system the rig's images start from, and which projects were rolled back; fit to be committed."""
+"""rig.lock: which images the rig's own start from, and which projects were rolled back; fit to be committed."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from rigstack.config.model import Lock
@@ -24,11 +25,9 @@ def load_lock(rig_dir: Path) -> Lock:
 
     try:
         document = tomllib.loads(text)
-        base, pins = document.get("base", {}), document.get("pins", {})
+        base, state = _base(document.get("base", {}))
         return Lock(
-            serial=str(base.get("serial", "")),
-            digest=str(base.get("digest", "")),
-            pins=tuple(sorted((str(name), str(tag)) for name, tag in pins.items())),
+            base=base, state=state, images=_pairs(document.get("images", {})), pins=_pairs(document.get("pins", {}))
         )
     except (tomllib.TOMLDecodeError, AttributeError) as broken:
         raise ConfigError(
@@ -36,11 +35,22 @@ def load_lock(rig_dir: Path) -> Lock:
         ) from None
 
 
+def _base(table: Mapping[str, object]) -> tuple[str, str]:
+    """The base system and what is meant by it. Before images had locks too, [base] held a serial and a digest."""
+    if {"serial", "digest"} & table.keys():
+        return "", str(table.get("digest", "")) or f"packages {table.get('serial', '')}".strip()
+    return next(iter(_pairs(table)), ("", ""))
+
+
+def _pairs(table: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((str(name), str(value)) for name, value in table.items()))
+
+
 def render_lock(lock: Lock) -> str:
     """The text of rig.lock."""
-    lines = ["# Written by rigstack (image update, project rollback); fit to be committed."]
-    if lock.serial or lock.digest:
-        lines += ["", "[base]", f"serial = {json.dumps(lock.serial)}", f"digest = {json.dumps(lock.digest)}"]
-    if lock.pins:
-        lines += ["", "[pins]", *(f"{json.dumps(name)} = {json.dumps(tag)}" for name, tag in lock.pins)]
+    lines = ["# Which images the rig's own start from. Written by rigstack: `up` adds, `image update` moves on."]
+    base = ((lock.base, lock.state),) if lock.state else ()
+    for name, pairs in (("base", base), ("images", lock.images), ("pins", lock.pins)):
+        if pairs:
+            lines += ["", f"[{name}]", *(f"{json.dumps(key)} = {json.dumps(value)}" for key, value in pairs)]
     return "\n".join(lines) + "\n"

@@ -119,14 +119,22 @@ class Rig(Value):
 
 
 class Lock(Value):
-    """rig.lock. serial: of the base system, "" for the first. digest: of its image in the registry, "" of packages.
+    """rig.lock: which images the rig's own start from.
 
+    base: the base system as [images] names it, "" while nothing is locked. state: what is meant by it: its digest in
+    the registry ("sha256:..."), or "packages" or "packages SERIAL" when it is made of distribution packages.
+    images: those that projects' own Dockerfiles name -> digest, or "local ID" of one that only this machine has.
     pins: project -> the tag of the image that it was rolled back to.
     """
 
-    serial: str = ""
-    digest: str = ""
+    base: str = ""
+    state: str = ""
+    images: tuple[tuple[str, str], ...] = ()
     pins: tuple[tuple[str, str], ...] = ()
+
+    def held(self) -> dict[str, str]:
+        """Image -> what is meant by it; the base system and those of Dockerfiles."""
+        return {**dict(self.images), **({self.base: self.state} if self.state else {})}
 
     def with_pin(self, project: str, tag: str) -> Lock:
         """The lock with the project held at `tag`, or let go when that is ""."""

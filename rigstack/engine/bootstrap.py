@@ -1,10 +1,9 @@
-"""The base system that every image starts from: pulled where a registry answers, else made of packages."""
+"""The base system that every image starts from: the registry's that rig.lock names, or one made of packages."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from rigstack import process
@@ -20,20 +19,24 @@ def mmdebstrap_argv(release: str, tarball: str, mirror: str) -> tuple[str, ...]:
     return ("mmdebstrap", "--variant=minbase", release, tarball, *((mirror,) if mirror else ()))
 
 
-def ensure_bootstrap(bootstrap: Bootstrap, *, mirror: str, tell: Callable[[str], None]) -> None:
+def ensure_bootstrap(bootstrap: Bootstrap, *, mirror: str) -> None:
     """Makes bootstrap.tag exist. Raises EngineError or HostError with what was tried."""
-    if bootstrap.source != "packages":
-        refusal = _pull(bootstrap)
-        if not refusal:
-            return
-        if bootstrap.source == "registry":
-            raise EngineError(
-                f"cannot pull {bootstrap.base}",
-                details=(refusal,),
-                remedy='check the network and the name, or set images.source = "packages"',
-            )
-        tell(f"no registry answers for {bootstrap.base}: making the base system of distribution packages instead")
-    _from_packages(bootstrap, mirror)
+    if not bootstrap.digest:
+        _from_packages(bootstrap, mirror)
+        return
+    image = f"{bootstrap.base.partition('@')[0]}@{bootstrap.digest}"
+    labelled = process.run(
+        ("docker", "build", "--quiet", "--tag", bootstrap.tag, "--label", f"{SOURCE_LABEL}=registry", "-"),
+        stdin=f"FROM {image}\n",
+        timeout=900,
+    )
+    if not labelled.ok:
+        raise EngineError(
+            f"cannot get {image}, the base system that rig.lock names",
+            details=labelled.tail(1),
+            cause="the registry does not answer, or has forgotten that image",
+            remedy="check the network; `rigstack image update` moves on to the one that it has now",
+        )
 
 
 def bootstrap_source(tag: str) -> str:
@@ -44,27 +47,6 @@ def bootstrap_source(tag: str) -> str:
     return str(labels.get(SOURCE_LABEL, "packages"))
 
 
-def observe_digest(bootstrap: Bootstrap) -> str:
-    """The digest under which the registry gave the base, "" when it was made of packages."""
-    if bootstrap_source(bootstrap.tag) != "registry":
-        return ""
-    shown = process.run(("docker", "image", "inspect", "--format={{index .RepoDigests 0}}", bootstrap.base))
-    return shown.stdout.strip().rpartition("@")[2] if shown.ok else ""
-
-
-def _pull(bootstrap: Bootstrap) -> str:
-    """Pulls, labels and tags the base; returns "" or why not."""
-    image = f"{bootstrap.base.partition(':')[0]}@{bootstrap.digest}" if bootstrap.digest else bootstrap.base
-    pulled = process.run(("docker", "pull", "--quiet", image), timeout=900)
-    if not pulled.ok:
-        return (pulled.tail(1) or ("no answer",))[0]
-    labelled = process.run(
-        ("docker", "build", "--quiet", "--tag", bootstrap.tag, "--label", f"{SOURCE_LABEL}=registry", "-"),
-        stdin=f"FROM {image}\n",
-    )
-    return "" if labelled.ok else (labelled.tail(1) or ("the image cannot be tagged",))[0]
-
-
 def _from_packages(bootstrap: Bootstrap, mirror: str) -> None:
     with tempfile.TemporaryDirectory(prefix="rigstack-") as folder:
         tarball = str(Path(folder) / "system.tar")
@@ -73,7 +55,7 @@ def _from_packages(bootstrap: Bootstrap, mirror: str) -> None:
             made = process.run(argv, timeout=900)
         except FileNotFoundError:
             raise HostError(
-                "mmdebstrap is not installed, and no registry answers",
+                "mmdebstrap, which makes the base system of packages, is not installed",
                 remedy="sudo apt-get install mmdebstrap gpg debian-archive-keyring",
             ) from None
         if not made.ok:

@@ -136,7 +136,7 @@ class Execution:
                 owner = self.owner if file.owned else None
                 write_file(self.root / file.path, file.text, mode=file.mode, owner=owner)
             case BootstrapImage(bootstrap=bootstrap):
-                ensure_bootstrap(bootstrap, mirror=self.rig.images.apt_mirror, tell=self.reporter.tell)
+                ensure_bootstrap(bootstrap, mirror=self.rig.images.apt_mirror)
             case BuildImages(images=images):
                 build_images(self.root, images, self._build_inputs(), self.reporter.build_line)
             case CheckImages(images=images):

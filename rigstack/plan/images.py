@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from rigstack.config.model import Lock, Project, Rig
 from rigstack.plan.cuda import automatic_cuda, spelled_out
+from rigstack.plan.dockerfile import base_images
 from rigstack.plan.host import Copy, Host, ProjectInputs
 from rigstack.render.digest import digest
 from rigstack.value import Value
@@ -29,6 +30,7 @@ class Image(Value):
     context: the folder under images/ that is the build context, or "" when it is staged.
     dockerfile: the folder under images/ whose Dockerfile is used, or "" when dockerfile_text is the Dockerfile.
     staged: file in the context -> text. copies: files that are copied into it as they are; target: its build stage.
+    held: an image that its Dockerfile names -> the very one that is meant, by digest.
     parent, parent_tag: the image of this rig that it starts from, or "" for the bootstrap image.
     pinned: the tag is of an image that was rolled back to, and not of these inputs.
     inputs: digests of what goes in, by the name that a person knows it under; why() compares them.
@@ -46,6 +48,7 @@ class Image(Value):
     copies: tuple[Copy, ...] = ()
     dockerfile_text: str = ""
     target: str = ""
+    held: tuple[tuple[str, str], ...] = ()
     pinned: bool = False
 
     @property
@@ -67,16 +70,15 @@ class Image(Value):
 
 
 class Bootstrap(Value):
-    """The image that all others start from: pulled from a registry, or made of distribution packages.
-
-    digest: the very image in the registry, when rig.lock names one.
-    """
+    """The image that all others start from: the registry's with this digest, or without one made of packages."""
 
     tag: str
-    source: str
     base: str
     release: str
     digest: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.base}@{self.digest}" if self.digest else f"packages, {self.tag}"
 
 
 def _lines(text: str) -> list[str]:
@@ -89,20 +91,27 @@ def _lock_lines(text: str) -> list[str]:
     return [f"{name}=={version}" for name, version in re.findall(r'^name = "(.+)"\nversion = "(.+)"$', text, re.M)]
 
 
+def locked_base(rig: Rig, lock: Lock) -> str:
+    """What rig.lock says is meant by the base system of [images] (Lock.state), "" when it does not."""
+    if lock.base not in ("", rig.images.base):
+        return ""
+    source = "packages" if lock.state.startswith("packages") else "registry"
+    return lock.state if rig.images.source in ("auto", source) else ""
+
+
 def desire_bootstrap(rig: Rig, lock: Lock) -> Bootstrap:
     """The base system that [images] asks for, in the state that rig.lock names."""
     release = "trixie"
-    plain = rig.images.base == "debian:trixie-slim"
-    kind = release if plain else digest(rig.images.base, length=8)
-    suffix = "" if rig.images.source == "auto" else f"-{rig.images.source}"
-    serial = f"-{lock.serial}" if lock.serial else ""
-    return Bootstrap(
-        tag=f"rigstack/debian:{kind}{suffix}{serial}",
-        source=rig.images.source,
-        base=rig.images.base,
-        release=release,
-        digest=lock.digest,
-    )
+    tag = release if rig.images.base == "debian:trixie-slim" else digest(rig.images.base, length=8)
+    state = locked_base(rig, lock)
+    locked = state if state.startswith("sha256:") else ""
+    if locked:
+        tag += "-" + locked.removeprefix("sha256:")[:12]
+    else:
+        tag += "" if rig.images.source == "auto" else f"-{rig.images.source}"
+        serial = state.partition(" ")[2]
+        tag += f"-{serial}" if serial else ""
+    return Bootstrap(tag=f"rigstack/debian:{tag}", base=rig.images.base, release=release, digest=locked)
 
 
 def desire_images(rig: Rig, host: Host, bootstrap: Bootstrap) -> tuple[Image, ...]:
@@ -116,10 +125,10 @@ def desire_images(rig: Rig, host: Host, bootstrap: Bootstrap) -> tuple[Image, ..
         given = host.inputs[project.name]
         parent = base
         if given.dockerfile is not None:
-            theirs = _theirs(rig, project, given)
+            theirs = _theirs(rig, project, given, host.lock)
             parent = _on_top(rig, project, theirs, host, owner)
             images += [theirs, parent]
-        made = _project_image(rig, project, host, parent)
+        made = _project_image(rig, project, host, parent, bootstrap)
         pin = dict(host.lock.pins).get(project.name)
         images.append(made.replace(tag=pin, pinned=True) if pin and pin != made.tag else made)
     return tuple(images)
@@ -140,12 +149,20 @@ def _own_image(name: str, sources: Mapping[str, Mapping[str, str]], args: tuple[
     )
 
 
-def _theirs(rig: Rig, project: Project, given: ProjectInputs) -> Image:
-    """The image that the project's own Dockerfile describes."""
+def own_bases(given: ProjectInputs) -> tuple[str, ...]:
+    """The images of elsewhere that a project's own Dockerfile names; none without one."""
+    return base_images(given.dockerfile.text, dict(given.dockerfile.args)) if given.dockerfile else ()
+
+
+def _theirs(rig: Rig, project: Project, given: ProjectInputs, lock: Lock) -> Image:
+    """The image that the project's own Dockerfile describes, from the very images that rig.lock names."""
     own = given.dockerfile
     assert own is not None
+    named = own_bases(given)
+    locked = [(image, state) for image, state in lock.images if image in named]
     inputs = (
         (own.name, digest(own.text)),
+        *((f"FROM {image}", state) for image, state in locked),
         *sorted((copy.name, copy.digest) for copy in own.copies),
         *((f"build argument {key}", value) for key, value in own.args),
         *((("build stage", own.target),) if own.target else ()),
@@ -162,6 +179,7 @@ def _theirs(rig: Rig, project: Project, given: ProjectInputs) -> Image:
         copies=own.copies,
         dockerfile_text=own.text,
         target=own.target,
+        held=tuple((image, state) for image, state in locked if state.startswith("sha256:")),
     )
 
 
@@ -177,7 +195,7 @@ def _on_top(rig: Rig, project: Project, theirs: Image, host: Host, owner: tuple[
     )
 
 
-def _project_image(rig: Rig, project: Project, host: Host, parent: Image) -> Image:
+def _project_image(rig: Rig, project: Project, host: Host, parent: Image, bootstrap: Bootstrap) -> Image:
     given = host.inputs[project.name]
     staged = dict(given.files)
     if project.apt:
@@ -220,7 +238,7 @@ def _project_image(rig: Rig, project: Project, host: Host, parent: Image) -> Ima
         args=args,
         parent=parent.name,
         parent_tag=parent.tag,
-        inputs=inputs,
+        inputs=inputs if theirs else (*inputs, ("base system", str(bootstrap))),  # which parent.tag is made of
         copies=given.copies,
         dockerfile_text=given.dockerfile.text if given.dockerfile else "",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -70,8 +71,24 @@ def _target(
         "secret": [f"id={name},src={path}" for name, path in sorted(secrets.items())],
         "output": ["type=docker"],
     }
+    contexts = {_familiar(name): f"docker-image://{_bare(name)}@{digest}" for name, digest in image.held}
     if image.parent in names:
-        target["contexts"] = {image.parent_tag: f"target:{image.parent}"}
+        contexts[image.parent_tag] = f"target:{image.parent}"
+    if contexts:
+        target["contexts"] = contexts
     if image.target:
         target["target"] = image.target
     return target
+
+
+def _familiar(image: str) -> str:
+    """The name under which BuildKit looks for what stands in for an image that a Dockerfile names.
+
+    Source: dockerui.Client.NamedContext of https://github.com/moby/buildkit
+    """
+    return image.removeprefix("docker.io/").removeprefix("library/").removesuffix(":latest")
+
+
+def _bare(image: str) -> str:
+    """The image's name without its tag: the digest says more."""
+    return re.sub(r":[^:/]+$", "", image)

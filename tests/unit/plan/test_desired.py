@@ -97,7 +97,8 @@ def test_keys_addresses_and_compose_page_are_no_inputs_of_images() -> None:
 
 def test_inputs_name_what_people_know() -> None:
     image = a_desire(DEMO, files={"demo": {"pyproject/uv.lock": "x", "requirements.txt": "y"}}).image("project-demo")
-    names = ["images/project/Dockerfile", "pyproject/uv.lock", "requirements.txt", "base image", "cuda", "project name"]
+    names = ["images/project/Dockerfile", "pyproject/uv.lock", "requirements.txt", "base image"]
+    names += ["cuda", "project name", "base system"]
     assert [name for name, _ in image.inputs] == names
     assert dict(image.staged)["apt.txt"] == ""
     assert dict(image.staged)["requirements.txt"] == "y"

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from builders import DEMO, DEMO_AND_CIFAR, a_desire, a_host, a_rig, settled
+from builders import DEMO, DEMO_AND_CIFAR, a_host, a_rig, settled
 
 from rigstack.config.lock import load_lock, render_lock
 from rigstack.config.model import Lock
 from rigstack.errors import ConfigError
 from rigstack.plan.desired import Desired, desire
+from rigstack.plan.host import OwnDockerfile, ProjectInputs
+from rigstack.plan.images import locked_base
 from rigstack.plan.reconcile import reconcile
 from rigstack.plan.stored import StoredImage, previous, prunable
 
@@ -59,18 +61,59 @@ def test_a_pinned_project_stays_at_its_image_and_says_so() -> None:
     assert not reconcile(held, settled(held))
 
 
-def test_a_new_base_system_is_another_tag_of_everything() -> None:
-    one, other = locked(Lock(), DEMO), locked(Lock(serial="20270101", digest="sha256:aa"), DEMO)
-    assert other.bootstrap.tag == "rigstack/debian:trixie-20270101"
-    assert other.bootstrap.digest == "sha256:aa"
-    assert not {image.tag for image in one.images} & {image.tag for image in other.images}
-    # The digest alone is a fact about the same system.
-    assert locked(Lock(digest="sha256:aa"), DEMO).images == a_desire(DEMO).images
+A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+PULLED = Lock(base="debian:trixie-slim", state=A)
+PACKAGES = Lock(base="debian:trixie-slim", state="packages")
+
+
+def test_a_new_base_system_is_another_tag_of_everything_and_is_named() -> None:
+    first = locked(PACKAGES, DEMO)
+    assert first.bootstrap.tag == "rigstack/debian:trixie"
+    for lock, tag, said in (
+        (PACKAGES.replace(state="packages 20270101"), "trixie-20270101", "packages, rigstack/debian:trixie-20270101"),
+        (PULLED, "trixie-aaaaaaaaaaaa", "debian:trixie-slim@sha256:aaaaaaaaaaaa"),
+    ):
+        other = locked(lock, DEMO)
+        assert other.bootstrap.tag == f"rigstack/debian:{tag}"
+        assert other.bootstrap.digest == ("" if "packages" in lock.state else A)
+        assert not {image.tag for image in first.images} & {image.tag for image in other.images}
+        text = reconcile(other, settled(first)).text()
+        assert f"base system: packages, rigstack/debian:trixie -> {said}" in text
+
+
+def test_writing_down_what_a_rig_starts_from_already_builds_nothing() -> None:
+    """A rig from before there were locks, or with one of the old form."""
+    assert not reconcile(locked(PACKAGES), settled(locked(Lock())))
+    assert not reconcile(locked(PACKAGES), settled(locked(Lock(state="packages"))))
+
+
+@pytest.mark.parametrize("text", ["[images]\nbase = 'debian:sid'", "[images]\nsource = 'packages'"])
+def test_a_lock_of_another_base_or_source_does_not_count(text: str) -> None:
+    assert locked(PULLED, f"{text}\n{DEMO}").bootstrap.digest == ""
+
+
+def test_the_images_that_a_dockerfile_names_are_held_by_the_lock() -> None:
+    own = OwnDockerfile(name="Dockerfile", text="FROM python:3.13 AS a\nFROM mine:1\nCOPY --from=a /x /y\n")
+
+    def desired(**images: str) -> Desired:
+        rig, lock = a_rig(DEMO), PACKAGES.replace(images=tuple(images.items()))
+        return desire(rig, a_host(rig).replace(lock=lock, inputs={"demo": ProjectInputs(dockerfile=own)}))
+
+    free = desired()
+    one = desired(**{"mine:1": "local sha256:" + "1" * 64, "python:3.13": A, "other:1": B})
+    two = desired(**{"mine:1": "local sha256:" + "2" * 64, "python:3.13": B})
+    assert one.image("own-demo").held == (("python:3.13", A),)
+    assert "FROM python:3.13: sha256:aaaaaaaaaaaa" in reconcile(one, settled(free)).text()
+    text = reconcile(two, settled(one)).text()
+    assert "FROM python:3.13: sha256:aaaaaaaaaaaa -> sha256:bbbbbbbbbbbb" in text
+    assert "FROM mine:1: local sha256:111111111111 -> local sha256:222222222222" in text
+    assert "base system" not in text
 
 
 def test_the_lock_s_file(tmp_path: Path) -> None:
     assert load_lock(tmp_path) == Lock()
-    lock = Lock(serial="1", digest="sha256:aa").with_pin("demo", "x:1").with_pin("a", "y:2").with_pin("a", "")
+    lock = PULLED.replace(images=(("x.example:5000/y:1", B), ("z", "local x")))
+    lock = lock.with_pin("demo", "x:1").with_pin("a", "y:2").with_pin("a", "")
     (tmp_path / "rig.lock").write_text(render_lock(lock))
     assert load_lock(tmp_path) == lock
     assert lock.pins == (("demo", "x:1"),)
@@ -80,3 +123,18 @@ def test_the_lock_s_file(tmp_path: Path) -> None:
         (tmp_path / "rig.lock").write_text(bad)
         with pytest.raises(ConfigError, match="is not a lock of rigstack"):
             load_lock(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "state"),
+    [
+        ('serial = "20260101-1"\ndigest = ""', "packages 20260101-1"),
+        ('serial = ""\ndigest = "sha256:aa"', "sha256:aa"),
+        ('serial = "20260101-1"\ndigest = "sha256:aa"', "sha256:aa"),
+    ],
+)
+def test_a_lock_of_the_old_form_is_read(tmp_path: Path, text: str, state: str) -> None:
+    (tmp_path / "rig.lock").write_text(f"[base]\n{text}\n[pins]\n")
+    lock = load_lock(tmp_path)
+    assert lock.state == state
+    assert locked_base(a_rig(DEMO), lock) == state
