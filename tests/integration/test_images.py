@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -128,6 +129,10 @@ def steps(rig: LiveRig, project: str) -> int:
     return docker("image", "history", "--no-trunc", "--format={{.CreatedBy}}", image).count("install-python")
 
 
+def log_of_last_build(rig: LiveRig) -> str:
+    return max((rig.path / "state/logs").glob("build-*.log"), key=lambda path: path.stat().st_mtime).read_text()
+
+
 def test_an_added_line_installs_what_it_adds_and_makes_what_a_build_from_nothing_makes(rig: LiveRig) -> None:
     for name in ("grown", "fresh"):
         (rig.code(name)).mkdir()
@@ -146,11 +151,19 @@ def test_an_added_line_installs_what_it_adds_and_makes_what_a_build_from_nothing
     assert steps(rig, "fresh") == 1
     assert environment(rig, "grown") == environment(rig, "fresh")
 
+    # Without the cache nothing of before is taken, not even what a step would add to.
+    wanted.write_text("click\nsix==1.16.0\ntoolz==1.0.0\n")
+    rig.up("grown", "--no-cache")
+    assert steps(rig, "grown") == 1
+    text = log_of_last_build(rig)
+    done = dict(re.findall(r"^#(\d+) (\[.*)$", text, re.M))
+    assert any("RUN" in title for title in done.values())
+    assert not [done[number] for number in re.findall(r"^#(\d+) CACHED", text, re.M) if "RUN" in done[number]]
+
     # Its click is too new for the added line: both in one step then, and no layer with the other click.
     wanted.write_text("click\nsix==1.16.0\nflask==1.1.4\n")
     rig.up("grown")
-    log = max((rig.path / "state/logs").glob("build-*.log"), key=lambda path: path.stat().st_mtime)
-    assert "rigstack: not an addition: click" in log.read_text()
+    assert "rigstack: not an addition: click" in log_of_last_build(rig)
     assert steps(rig, "grown") == 1
     listed = json.loads(rig.run("image", "packages", "grown", "--json").stdout)["python"]
     assert next(one["version"] for one in listed if one["name"].lower() == "click").startswith("7.")
