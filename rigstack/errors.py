@@ -72,6 +72,19 @@ class BuildError(RigstackError):
 
     exit_code = 7
 
+    def __init__(
+        self,
+        what: str,
+        *,
+        cause: str = "",
+        remedy: str = "",
+        details: tuple[str, ...] = (),
+        projects: tuple[str, ...] = (),
+    ) -> None:
+        """projects: those whose image it is, none of one that all share."""
+        super().__init__(what, cause=cause, remedy=remedy, details=details)
+        self.projects = projects
+
 
 class ConsentError(RigstackError):
     """The command would do something that needs a yes, and nobody gave one."""

@@ -11,7 +11,7 @@ from rigstack.config.lock import load_lock
 from rigstack.config.model import Rig
 from rigstack.config.rigdir import RigDir, find_rig
 from rigstack.engine.observe import observe_images, observe_inputs, observe_rigs
-from rigstack.errors import ConfigError
+from rigstack.errors import BuildError, ConfigError, RigstackError
 from rigstack.host.facts import observe_host
 from rigstack.host.files import observe_files
 from rigstack.plan.desired import Desired, desire
@@ -45,13 +45,20 @@ def rig_of(context: click.Context) -> tuple[RigDir, Rig]:
     return place, load_rig(place.path)
 
 
-def survey(place: RigDir, rig: Rig, *, causes: bool = True, only: frozenset[str] = frozenset()) -> Survey:
+def survey(
+    place: RigDir,
+    rig: Rig,
+    *,
+    causes: bool = True,
+    only: frozenset[str] = frozenset(),
+    failed: Mapping[str, RigstackError] | None = None,
+) -> Survey:
     """Looks at the host, the disk and the engine: one request when nothing changed.
 
     causes: ask for what is needed to explain changes (images, their inputs, the GPUs' load); status does without.
-    only: the projects that are to be touched, empty for all.
+    only: the projects that are to be touched, empty for all. failed: those whose images could not be built.
     """
-    host = observe_host(rig)
+    host = observe_host(rig, failed)
     if any(state.startswith("local ") for _, state in host.lock.images):
         from rigstack.engine.locking import follow_local
 
@@ -124,16 +131,22 @@ def known_projects(rig: Rig, names: tuple[str, ...]) -> frozenset[str]:
     return frozenset(names)
 
 
-def ensure_none_broken(broken: Mapping[str, ConfigError], *, left: str = "") -> None:
-    """Raises one ConfigError for all that is wrong in the files of projects. left: what became of these, in words."""
+def ensure_none_broken(broken: Mapping[str, RigstackError], *, left: str = "") -> None:
+    """Raises one error for all that is wrong in the files of projects. left: what became of these, in words.
+
+    A BuildError where one could not be built, else a ConfigError.
+    """
     if not broken:
         return
     names = ", ".join(sorted(broken))
     first = next(iter(broken.values()))
+    unbuilt = [one for one in broken.values() if isinstance(one, BuildError)]
+    if len(unbuilt) == len(broken) and len(set(unbuilt)) == 1:
+        raise first
     if len(broken) == 1:
         what = f"{names} {left}: {first.what}" if left else first.what
         raise ConfigError(what, details=first.details, cause=first.cause, remedy=first.remedy)
-    raise ConfigError(
+    raise (BuildError if unbuilt else ConfigError)(
         f"{names} {left}: mistakes in their files" if left else f"mistakes in the files of {names}",
         details=tuple(
             line for _, one in sorted(broken.items()) for line in (one.what, *(f"  {d}" for d in one.details))

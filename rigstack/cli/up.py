@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import click
 
@@ -11,7 +11,7 @@ from rigstack.cli import console
 from rigstack.cli.rig import Survey, ensure_none_broken, known_projects, lock_for, move_lock, rig_of, survey
 from rigstack.config.model import Rig
 from rigstack.config.rigdir import RigDir
-from rigstack.errors import EngineError
+from rigstack.errors import BuildError, EngineError, RigstackError
 from rigstack.host.lock import rig_lock
 from rigstack.plan.cuda import ensure_cuda
 from rigstack.plan.gpu_choice import ensure_met
@@ -66,19 +66,19 @@ def up(
             for reason in seen.choice.reasons:
                 console.note(f"note: {reason}")
         if not only:
-            _tell_broken(seen)
+            _tell_broken(seen.host.broken)
         return
     consent = None
     pythons: dict[str, str] = {}
     done: list[dict[str, str]] = []
     notes: list[str] = []
+    failed: dict[str, BuildError] = {}
     with rig_lock(place.path, "up", wait=not no_wait, on_wait=console.note) as lock:
         seen, plan = _look(place, rig, only)
         if move_lock(seen, only, console.note) if pull else lock_for(plan, seen, console.note):
             seen, plan = _look(place, rig, only)
-        for _ in range(ROUNDS):
-            if not plan:
-                break
+        rounds = 0
+        while plan and rounds < ROUNDS:
             from rigstack.cli.consent import Consent
             from rigstack.host.hand_installed import set_in_use
 
@@ -104,9 +104,17 @@ def up(
                     no_cache=no_cache,
                     guard=consent.guard,
                 )
-                execution.run(plan)
-            done += [{"step": str(step), "cause": step.cause} for step in plan.steps]
-            seen, plan = _look(place, rig, only, hold=consent.held)
+                try:
+                    execution.run(plan)
+                    rounds += 1
+                    done += [{"step": str(step), "cause": step.cause} for step in plan.steps]
+                except BuildError as wrong:
+                    if not set(wrong.projects) - failed.keys():
+                        raise
+                    failed |= dict.fromkeys(wrong.projects, wrong)
+            seen, plan = _look(place, rig, only, hold=consent.held, failed=failed)
+            if failed and plan:
+                console.note(f"{', '.join(failed)}: no new image; going on with everything else")
         if plan:
             raise EngineError(
                 "the rig does not settle: after several rounds there is still something to do",
@@ -132,14 +140,23 @@ def up(
         console.note(f"done in {time.monotonic() - started:.1f} s")
     if consent is not None:
         consent.settle()
-    if not only:
-        _tell_broken(seen)
+    _tell_broken(failed if only else seen.host.broken)
 
 
-def _look(place: RigDir, rig: Rig, only: frozenset[str], *, hold: frozenset[str] = frozenset()) -> tuple[Survey, Plan]:
-    """What there is, and what is to be done; raises for what cannot be done."""
-    seen = survey(place, rig, only=only)
-    _ensure_possible(seen, only)
+def _look(
+    place: RigDir,
+    rig: Rig,
+    only: frozenset[str],
+    *,
+    hold: frozenset[str] = frozenset(),
+    failed: Mapping[str, BuildError] | None = None,
+) -> tuple[Survey, Plan]:
+    """What there is, and what is to be done; raises for what cannot be done.
+
+    hold: services that stay as they are. failed: projects that do, since their images could not be built.
+    """
+    seen = survey(place, rig, only=only, failed=failed)
+    _ensure_possible(seen, only.difference(failed or ()))
     return seen, reconcile(seen.desired, seen.observed, only=only, hold=hold)
 
 
@@ -155,9 +172,9 @@ def _set_aside(place: RigDir, before: dict[str, str]) -> Iterator[str]:
             yield f"{name}: Python is now {python}; {what}"
 
 
-def _tell_broken(seen: Survey) -> None:
-    """Raises ConfigError for what is wrong in the files of projects, which were left as they are."""
-    ensure_none_broken(seen.host.broken, left="left as they are" if len(seen.host.broken) > 1 else "is left as it is")
+def _tell_broken(broken: Mapping[str, RigstackError]) -> None:
+    """Raises ConfigError or BuildError for what is wrong in the files of projects, which were left as they are."""
+    ensure_none_broken(broken, left="left as they are" if len(broken) > 1 else "is left as it is")
 
 
 def _ensure_possible(seen: Survey, only: frozenset[str]) -> None:

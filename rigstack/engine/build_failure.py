@@ -69,6 +69,7 @@ def build_failure(reader: PlainProgress, log: Path, recipes: Mapping[str, str] |
         details=(*lines, f"the whole log: {log}"),
         cause=cause,
         remedy=remedy,
+        projects=(project,) if project else (),
     )
 
 

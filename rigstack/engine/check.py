@@ -32,12 +32,13 @@ def check_images(images: tuple[Image, ...], *, owner: tuple[int, int]) -> None:
     failed = [(image, done) for image, done in zip(images, outcomes, strict=True) if not done.ok]
     if failed:
         image, done = failed[0]
-        names = ", ".join(one.name.removeprefix("project-") for one, _ in failed)
+        projects = tuple(one.name.removeprefix("project-") for one, _ in failed)
         raise BuildError(
-            f"the new image of {names} was built and does not work; what ran before still runs",
+            f"the new image of {', '.join(projects)} was built and does not work; what ran before still runs",
             details=done.tail(8),
             cause="something in the project's files replaced what sshd, JupyterLab or its kernel need",
             remedy=f"look at what changed in postBuild, apt.txt or the Dockerfile of {image.name[8:]}",
+            projects=projects,
         )
 
 

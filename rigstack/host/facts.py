@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
 from rigstack.assets import assets_dir
 from rigstack.config.lock import load_lock
 from rigstack.config.model import Rig
-from rigstack.errors import ConfigError, HostError
+from rigstack.errors import ConfigError, HostError, RigstackError
 from rigstack.host.certificate import ROOT_CERTIFICATE, acme_issued
 from rigstack.host.devices import observe_gpu
 from rigstack.host.files import read_text
@@ -28,13 +28,16 @@ SYSTEM_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 LOCAL_CERTIFICATES = "/usr/local/share/ca-certificates"
 
 
-def observe_host(rig: Rig) -> Host:
-    """The facts for `rig`. Raises ConfigError or HostError when something that rig.toml names is not there."""
+def observe_host(rig: Rig, failed: Mapping[str, RigstackError] | None = None) -> Host:
+    """The facts for `rig`. failed: projects whose images could not be built, which stay as they are.
+
+    Raises ConfigError or HostError when something that rig.toml names is not there.
+    """
     root = Path(rig.dir)
     uid, gid = code_owner(root)
     assets = assets_dir()
     names = ("gateway", *(project.name for project in rig.projects))
-    inputs, broken = _inputs(rig, root)
+    inputs, broken = _inputs(rig, root, failed or {})
     return Host(
         uid=uid,
         gid=gid,
@@ -62,9 +65,11 @@ def observe_host(rig: Rig) -> Host:
     )
 
 
-def _inputs(rig: Rig, root: Path) -> tuple[dict[str, ProjectInputs], dict[str, ConfigError]]:
+def _inputs(
+    rig: Rig, root: Path, failed: Mapping[str, RigstackError]
+) -> tuple[dict[str, ProjectInputs], dict[str, RigstackError]]:
     """What goes into each project's image, and what is wrong in the files of some."""
-    inputs, broken = {}, dict(rig.broken)
+    inputs, broken = {}, {**rig.broken, **failed}
     for one in rig.projects:
         inputs[one.name] = ProjectInputs()
         if one.name not in broken:

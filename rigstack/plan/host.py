@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rigstack.config.model import Lock
-from rigstack.errors import ConfigError
+from rigstack.errors import RigstackError
 from rigstack.secret import Secret
 from rigstack.value import Value
 
@@ -89,7 +89,7 @@ class Host(Value):
     caddy: file below caddy/ -> text.
     tls: key of [tls] -> PEM text of the file it names. inputs: project -> what goes into its image.
     root_certificate: of the rig's own authority, PEM, or "" before the edge first ran.
-    broken: project -> what is wrong in its own files; such a project is left as it is.
+    broken: project -> what is wrong in its own files or with the build; such a project is left as it is.
     left: for those, their services as state/compose.json has them.
     acme_issued: an ACME authority has signed the rig's hostname before.
     lock: rig.lock.
@@ -113,7 +113,7 @@ class Host(Value):
     caddy: Mapping[str, str]
     tls: Mapping[str, Secret]
     ddns_password: Secret
-    broken: Mapping[str, ConfigError] = {}
+    broken: Mapping[str, RigstackError] = {}
     left: Mapping[str, Mapping[str, Any]] = {}
     lock: Lock = Lock()
     driver: str = ""

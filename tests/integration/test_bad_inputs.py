@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live_rig import LiveRig
+from tests.live_rig import LiveRig, docker
 
 Make = Callable[[Path], object]
 
@@ -123,6 +123,30 @@ def test_the_other_projects_are_brought_up(rig: LiveRig) -> None:
     assert "! demo: " in status.stdout and "other" in status.stdout
     pyproject.unlink()
     assert rig.up().stdout.startswith("nothing to do")
+
+
+def test_a_build_that_fails_stops_no_other(rig: LiveRig) -> None:
+    before = rig.containers()
+    (rig.code() / "postBuild").write_text("#!/bin/sh\nno-such-command\n")
+    for name, script in {"other": "#!/bin/sh\nsleep 3\necho new > /etc/new\n", "third": "#!/bin/sh\nexit 4\n"}.items():
+        rig.code(name).mkdir(exist_ok=True)
+        (rig.code(name) / "postBuild").write_text(script)
+    rig.append("[projects.third]")
+    done = rig.run("up")
+    assert done.returncode == 7, done.stderr
+    error = done.stderr[done.stderr.index("error: ") :]
+    assert error.startswith("error: demo, third left as they are: ")
+    assert "the image of demo could not be built: postBuild" in error
+    assert "the image of third could not be built: postBuild" in error
+    after = rig.containers()
+    assert {name for name in before if after[name] != before[name]} == {"other-workspace", "other-notebook"}
+    assert set(after) == set(before)
+    assert docker("exec", after["other-workspace"], "cat", "/etc/new") == "new"
+    (rig.code() / "postBuild").unlink()
+    (rig.code("third") / "postBuild").unlink()
+    (rig.path / "rig.toml").write_text(rig.toml.replace("[projects.third]", ""))
+    rig.up()
+    assert rig.containers() == after
 
 
 @pytest.mark.parametrize("case", CASES)
