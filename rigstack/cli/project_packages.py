@@ -11,6 +11,7 @@ from rigstack.cli.project import project
 from rigstack.cli.rig import known_projects, rig_of
 from rigstack.errors import ConfigError
 from rigstack.host.hand_installed import HandInstalled, HandSets, observe_hand_installed, plain_name
+from rigstack.plan.host import OwnDockerfile
 from rigstack.render.requirements import named_versions, with_lines
 from rigstack.value import Value
 
@@ -144,9 +145,11 @@ def diff(context: click.Context, name: str, as_json: bool) -> None:
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be written, and stop.")
 @click.pass_context
 def freeze(context: click.Context, name: str, dry_run: bool) -> None:
-    """Write down what is installed by hand in NAME: into its requirements.txt, or pyproject.toml where that is all."""
+    """Write down what is installed by hand in NAME: into its requirements.txt, pyproject.toml or environment.yml."""
     place, rig = rig_of(context)
     known_projects(rig, (name,))
+    from rigstack.host.project_files import read_project_inputs
+
     folder = place.code / name
     found, _ = _differences(folder, observe_hand_installed(place.homes / name))
     lines = {one.package.name: line for one in found if (line := one.package.line(name))}
@@ -158,7 +161,9 @@ def freeze(context: click.Context, name: str, dry_run: bool) -> None:
     if not lines:
         console.result("nothing to write down")
         return
-    file, text = _frozen(folder, lines)
+    settings = rig.project(name)
+    given = read_project_inputs(folder, settings.build if settings else "auto")
+    file, text = _frozen(folder, lines, given.dockerfile)
     if not dry_run:
         from rigstack.host.facts import code_owner
         from rigstack.host.files import write_file
@@ -172,8 +177,19 @@ def freeze(context: click.Context, name: str, dry_run: bool) -> None:
     console.note(f"next: {f'`uv lock` in the workspace of {name}, then ' if locked else ''}rigstack up")
 
 
-def _frozen(folder: Path, lines: dict[str, str]) -> tuple[str, str]:
-    """The file to change and its new text. Raises ConfigError where writing it would change what the project is."""
+def _frozen(folder: Path, lines: dict[str, str], own: OwnDockerfile | None) -> tuple[str, str]:
+    """The file to change and its new text. Raises ConfigError where writing it would change what the project is.
+
+    own: what makes the project's image instead of its files, if anything does.
+    """
+    files = [str(folder / name) for name in ("requirements.txt", "pyproject.toml")]
+    if own is not None and not {copy.source for copy in own.copies}.intersection(files):
+        where = "a Dockerfile (`build` in it)" if own.name.endswith(".json") else "it"
+        raise _by_its_author(
+            f"{folder / own.name} makes the image, and only its author can change that",
+            lines,
+            f"write into {where}, such as RUN pip install {' '.join(lines.values())}",
+        )
     requirements, pyproject = folder / "requirements.txt", folder / "pyproject.toml"
     if requirements.is_file():
         text = requirements.read_text(encoding="utf-8")
@@ -190,14 +206,17 @@ def _frozen(folder: Path, lines: dict[str, str]) -> tuple[str, str]:
             remedy = "write them into [tool.uv.sources] of pyproject.toml, or into a requirements.txt"
             raise _by_its_author(f"{pyproject} cannot name folders among its dependencies", local, remedy)
         return "pyproject.toml", with_dependencies(text, tuple(lines.values()))
-    for other in ("environment.yml", "environment.yaml", "Dockerfile", ".devcontainer", ".devcontainer.json"):
-        if (folder / other).exists():
-            raise _by_its_author(
-                f"{folder.name} has a {other}, which only its author can change",
-                lines,
-                f"write these {'below pip: in' if 'environment' in other else 'into what'} {other}"
-                + ("" if "environment" in other else " installs"),
-            )
+    for name in ("environment.yml", "environment.yaml"):
+        if (folder / name).is_file():
+            from rigstack.render.environment import with_pip_lines
+
+            text = with_pip_lines((folder / name).read_text(encoding="utf-8"), lines) or ""
+            if not text:
+                what = (
+                    f"{folder / name} cannot be changed safely: it names one of these itself, or is not an item a line"
+                )
+                raise _by_its_author(what, lines, f"write these below pip: in {name}")
+            return name, text
     return "requirements.txt", with_lines("", lines)
 
 

@@ -192,7 +192,8 @@ def test_what_is_written_down_already_is_no_difference(tmp_path: Path) -> None:
     [
         ("requirements.txt", "numpy==2 --hash=sha256:aa\n", "has hashes"),
         ("environment.yml", "dependencies: [numpy]\n", "write these below pip: in environment.yml"),
-        ("Dockerfile", "FROM x\n", "write these into what Dockerfile installs"),
+        ("Dockerfile", "FROM x\n", "next:  write into it, such as RUN pip install -e ./sub"),
+        (".devcontainer.json", '{"image": "x"}', "next:  write into a Dockerfile (`build` in it), such as RUN pip"),
         ("pyproject.toml", '[project]\nname = "y"\n', "cannot name folders among its dependencies"),
     ],
 )
@@ -207,3 +208,28 @@ def test_files_that_freeze_does_not_write(tmp_path: Path, file: str, text: str, 
     assert refused.status == 2
     assert said in refused.stderr and "-e ./sub" in refused.stderr
     assert (rig / "code/demo" / file).read_text() == text
+
+
+def test_freeze_writes_below_pip_of_an_environment_yml(tmp_path: Path) -> None:
+    rig = make_bare_rig(tmp_path)
+    file = rig / "code/demo/environment.yml"
+    file.parent.mkdir()
+    file.write_text("dependencies:\n  - numpy=2  # fast\n  - pip:\n    - six>=1  # old\n")
+    install(rig / "homes/demo", "six", "1.17.0")
+    use(rig / "homes/demo")
+    assert rigstack(rig, "project", "freeze", "demo").stdout == "environment.yml: +six==1.17.0\n"
+    assert file.read_text() == "dependencies:\n  - numpy=2  # fast\n  - pip:\n    - six==1.17.0  # old\n"
+    assert "nothing is installed by hand" in rigstack(rig, "project", "diff", "demo").stdout
+
+
+def test_a_requirements_txt_that_no_image_is_made_of_is_not_written(tmp_path: Path) -> None:
+    rig = make_bare_rig(tmp_path)
+    folder = rig / "code/demo"
+    folder.mkdir()
+    (folder / "requirements.txt").write_text("numpy\n")
+    (folder / "Dockerfile").write_text("FROM x\n")
+    install(rig / "homes/demo", "six", "1.17.0")
+    use(rig / "homes/demo")
+    assert "RUN pip install six==1.17.0" in rigstack(rig, "project", "freeze", "demo").stderr
+    (folder / "Dockerfile").write_text("FROM x\nCOPY requirements.txt /\n")
+    assert rigstack(rig, "project", "freeze", "demo").stdout == "requirements.txt: +six==1.17.0\n"
