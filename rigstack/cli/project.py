@@ -104,7 +104,7 @@ def info(context: click.Context, name: str, as_json: bool) -> None:
         "image": image.tag,
         "inputs": files,
         "settings": _settings(one),
-        "notes": list(host.inputs[name].notes),
+        "notes": [*host.inputs[name].notes, *host.inputs[name].once],
     }
     if as_json:
         console.result_json(document)

@@ -20,7 +20,7 @@ from rigstack.plan.host import Host
 from rigstack.plan.images import locked_base, own_bases
 from rigstack.plan.observed import Observed
 from rigstack.plan.reconcile import needs_images
-from rigstack.plan.steps import BootstrapImage, BuildImages, Plan
+from rigstack.plan.steps import BootstrapImage, Plan
 from rigstack.value import Value
 
 
@@ -80,7 +80,7 @@ def survey(
 
 def lock_for(plan: Plan, seen: Survey, tell: Callable[[str], None]) -> bool:
     """Writes into rig.lock what `plan` builds from, where that is not there yet; whether it was not."""
-    built = {image.name for step in plan.steps if isinstance(step, BuildImages) for image in step.images}
+    built = {image.name for image in plan.images}
     projects = frozenset(one.name for one in seen.rig.projects if f"own-{one.name}" in built)
     makes_base = any(isinstance(step, BootstrapImage) for step in plan.steps) or not seen.observed.containers
     base = makes_base and not locked_base(seen.rig, seen.host.lock)

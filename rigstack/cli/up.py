@@ -72,6 +72,7 @@ def up(
     pythons: dict[str, str] = {}
     done: list[dict[str, str]] = []
     notes: list[str] = []
+    built: set[str] = set()
     failed: dict[str, BuildError] = {}
     with rig_lock(place.path, "up", wait=not no_wait, on_wait=console.note) as lock:
         seen, plan = _look(place, rig, only)
@@ -108,6 +109,7 @@ def up(
                     execution.run(plan)
                     rounds += 1
                     done += [{"step": str(step), "cause": step.cause} for step in plan.steps]
+                    built |= {image.name for image in plan.images}
                 except BuildError as wrong:
                     if not set(wrong.projects) - failed.keys():
                         raise
@@ -121,7 +123,8 @@ def up(
                 details=tuple(plan.text().splitlines()),
                 remedy="run `rigstack up --dry-run`, and report this with its output",
             )
-    for remark in (*seen.desired.notes, *_set_aside(place, pythons)):
+    told = [note for image, note in seen.desired.once if image in built]
+    for remark in (*seen.desired.notes, *told, *_set_aside(place, pythons)):
         console.note(f"note: {remark}")
     if as_json:
         console.result_json({"steps": done, "notes": notes, "seconds": round(time.monotonic() - started, 3)})

@@ -98,14 +98,15 @@ def _from_files(folder: Path) -> ProjectInputs:
     for package in wanted.local:
         local[package.path] = package.extras
     chosen = tuple(requirements.LocalPackage(path=path, extras=extras) for path, extras in sorted(local.items()))
-    of_packages, package_notes = packages.stage_packages(
+    of_packages, once = packages.stage_packages(
         folder, chosen, skip_dependencies=frozenset(path for path in locked if not local.get(path))
     )
     return ProjectInputs(
         files=tuple(sorted((staged | of_packages).items())),
         copies=tuple(_wheel(path) for path in wanted.wheels),
         python=python,
-        notes=(*notes, *package_notes),
+        notes=notes,
+        once=once,
     )
 
 

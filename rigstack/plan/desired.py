@@ -87,6 +87,7 @@ class Desired(Value):
 
     edge_files: published together, after Caddy has validated them.
     password_file: holds the hash of the notebook password; made once, with a password that is shown once.
+    notes: for every `up` to say. once: image -> what to say when it was built.
     broken: projects that are left as they are, since nobody knows what they should be.
     """
 
@@ -101,6 +102,7 @@ class Desired(Value):
     images: tuple[Image, ...]
     services: tuple[Service, ...]
     notes: tuple[str, ...] = ()
+    once: tuple[tuple[str, str], ...] = ()
     broken: frozenset[str] = frozenset()
 
     def image(self, name: str) -> Image:
@@ -171,6 +173,9 @@ def desire(rig: Rig, host: Host, gpus: Mapping[str, tuple[str, ...]] | None = No
         images=images,
         services=services,
         notes=_notes(rig, host),
+        once=tuple(
+            (f"project-{p.name}", f"{p.name}: {note}") for p in rig.projects for note in host.inputs[p.name].once
+        ),
         broken=frozenset(host.broken),
     )
 

@@ -66,7 +66,8 @@ class ProjectInputs(Value):
 
     files: name in the build context -> text. copies: files that are no text of ours (wheels).
     dockerfile: of its own, to build before what rigstack adds. python: the version that its files ask for, or "".
-    notes: what of its files is not honoured, in words. volumes: (name, path in its containers) that it wants to keep.
+    notes: what of its files is not honoured, in words. once: what is to be done by hand after a build.
+    volumes: (name, path in its containers) that it wants to keep.
     """
 
     files: tuple[tuple[str, str], ...] = ()
@@ -74,6 +75,7 @@ class ProjectInputs(Value):
     dockerfile: OwnDockerfile | None = None
     python: str = ""
     notes: tuple[str, ...] = ()
+    once: tuple[str, ...] = ()
     volumes: tuple[tuple[str, str], ...] = ()
 
 

@@ -156,6 +156,11 @@ class Plan(Value):
     def __bool__(self) -> bool:
         return bool(self.steps)
 
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """Those that it builds."""
+        return tuple(image for step in self.steps if isinstance(step, BuildImages) for image in step.images)
+
     def text(self) -> str:
         """The plan as a person reads it: one step a line, its cause after a dash."""
         if not self.steps:

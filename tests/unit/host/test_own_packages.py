@@ -79,7 +79,7 @@ def test_a_package_with_compiled_parts_needs_a_hand(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text(
         PROJECT + '[build-system]\nrequires = ["maturin"]\nbuild-backend = "maturin"'
     )
-    assert read_project_inputs(tmp_path).notes == (". has compiled parts: run once in the workspace: pip install -e .",)
+    assert read_project_inputs(tmp_path).once == (". has compiled parts: run once in the workspace: pip install -e .",)
 
 
 @pytest.mark.parametrize(
