@@ -116,6 +116,21 @@ def test_a_new_image_keeps_the_devices(gpu_rig: LiveRig) -> None:
         assert has(gpu_rig, part) == {"FAKE_GPU_1"}
 
 
+def test_a_project_s_own_settings_ask_for_devices_and_rig_toml_wins(gpu_rig: LiveRig) -> None:
+    head = gpu_rig.toml.rpartition("[projects.demo]")[0]
+    (gpu_rig.path / "rig.toml").write_text(f"{head}[projects.demo]\n")
+    pyproject = gpu_rig.code() / "pyproject.toml"
+    pyproject.write_text('[tool.rigstack]\ngpus = ["0"]\n')
+    try:
+        gpu_rig.up()
+        assert [has(gpu_rig, part) for part in PARTS] == [{"FAKE_GPU_0"}] * 2
+        ask_for(gpu_rig, '["1"]')
+        gpu_rig.up()
+        assert [has(gpu_rig, part) for part in PARTS] == [{"FAKE_GPU_1"}] * 2
+    finally:
+        pyproject.unlink()
+
+
 def a_quick_notebook(rig: LiveRig) -> str:
     """Puts a container in the place of the notebook whose health is asked often, and that runs a job; its id.
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.jupyter import Jupyter
 from tests.live_rig import LiveRig, docker, wait_for
 from tests.terminal import Terminal
 
@@ -15,6 +16,15 @@ from tests.terminal import Terminal
 def change(rig: LiveRig, line: str) -> None:
     with (rig.code() / "requirements.txt").open("a") as file:
         file.write(line + "\n")
+
+
+def says(running: subprocess.Popen[str], words: str) -> str:
+    """The line in which a command that runs says these words."""
+    assert running.stderr is not None
+    for line in running.stderr:
+        if words in line:
+            return line
+    raise AssertionError(f"it never said: {words}")
 
 
 @contextmanager
@@ -84,16 +94,30 @@ def test_wait_goes_on_when_a_job_has_ended(rig: LiveRig) -> None:
     change(rig, "toolz==1.0.0")
     assert "job: sleep 600" in rig.run("up").stderr
     waiting = rig.start("up", "--wait")
-    assert waiting.stderr is not None
-    for line in waiting.stderr:
-        if "waiting for demo: job: sleep 600" in line:
-            break
-    else:
-        raise AssertionError("it did not wait")
+    says(waiting, "waiting for demo: job: sleep 600")
     assert rig.containers()["demo-workspace"] == workspace
     docker("exec", workspace, "pkill", "-f", "sleep 600")
     assert waiting.wait(timeout=120) == 0
     assert rig.containers()["demo-workspace"] != workspace
+
+
+def test_wait_goes_on_when_a_session_and_a_kernel_have_ended(rig: LiveRig) -> None:
+    before = rig.containers()
+    jupyter = Jupyter(rig, "demo")
+    kernel = jupyter.start()
+    change(rig, "iniconfig==2.0.0")
+    with ssh_session(rig, "sleep 602"):
+        waiting = rig.start("up", "--wait")
+        told = says(waiting, "waiting for demo: ")
+        assert "ssh session: sleep 602" in told and "kernel: " in told
+    told = says(waiting, "waiting for demo: kernel: ")
+    assert "ssh session" not in told
+    assert rig.containers() == before
+    assert jupyter.cell(kernel, "print(6 * 7)") == "42\n"
+    jupyter.stop(kernel)
+    assert waiting.wait(timeout=120) == 0
+    after = rig.containers()
+    assert all(after[name] != before[name] for name in ("demo-workspace", "demo-notebook"))
 
 
 def test_a_kernel_is_named_by_its_notebook(rig: LiveRig) -> None:
