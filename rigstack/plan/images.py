@@ -135,7 +135,8 @@ def desire_images(rig: Rig, host: Host, bootstrap: Bootstrap) -> tuple[Image, ..
 
 
 def _own_image(name: str, sources: Mapping[str, Mapping[str, str]], args: tuple[tuple[str, str], ...]) -> Image:
-    inputs = tuple(sorted((f"images/{name}/{file}", sum_) for file, sum_ in sources[name].items()))
+    files = ((folder, file, sum_) for folder in (name, "shared") for file, sum_ in sources[folder].items())
+    inputs = tuple(sorted((f"images/{folder}/{file}", sum_) for folder, file, sum_ in files))
     inputs += tuple((f"build argument {key}", value) for key, value in args)
     return Image(
         name=name,

@@ -72,6 +72,8 @@ def _target(
         "output": ["type=docker"],
     }
     contexts = {_familiar(name): f"docker-image://{_bare(name)}@{digest}" for name, digest in image.held}
+    if image.context:
+        contexts["shared"] = f"{assets}/images/shared"
     if image.parent in names:
         contexts[image.parent_tag] = f"target:{image.parent}"
     if contexts:

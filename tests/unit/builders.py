@@ -43,6 +43,7 @@ def a_host(
 ) -> Host:
     """A machine called "box" without a GPU; files: project -> file in its build context -> text."""
     image_sources = {name: {"Dockerfile": f"sum of {name}"} for name in ("base", "project", "gateway", "edge", "ddns")}
+    image_sources["shared"] = {"apt-install": "sum of apt-install"}
     for image, changed in (sources or {}).items():
         image_sources[image] = image_sources[image] | changed
     inputs = {project.name: {"requirements.txt": "numpy\n"} for project in rig.projects} | (files or {})

@@ -14,7 +14,7 @@ from rigstack.errors import HostError
 from rigstack.plan.images import ALWAYS_STAGED
 
 TOP = Path(__file__).resolve().parents[2]
-FOLDERS = sorted(path for path in (TOP / "images").iterdir() if path.is_dir())
+FOLDERS = sorted(path.parent for path in (TOP / "images").glob("*/Dockerfile"))
 
 
 def test_a_checkout_uses_its_own() -> None:
@@ -49,6 +49,8 @@ def test_an_image_folder(folder: Path) -> None:
     stages = re.findall(r"^FROM .*\bAS (\S+)", text, re.M)
     for parent in re.findall(r"^FROM (\S+)", text, re.M):
         assert "$" in parent or parent in stages or re.search(r":\d", parent), f"{parent} is not pinned"
+    for name in re.findall(r"(?:--from=shared |from=shared,source=)([\w-]+)", text):
+        assert (TOP / "images/shared" / name).is_file(), name
     for name in re.findall(r"^COPY (?!--from)(?:--\S+ )*(\S+) \S+$", text, re.M):
         assert name in ALWAYS_STAGED or list(folder.glob(name.rstrip("/"))), name
 

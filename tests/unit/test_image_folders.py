@@ -1,4 +1,4 @@
-"""What holds across the folders under images/, which cannot share a file because each is a build context of its own."""
+"""What holds across the folders under images/."""
 
 from __future__ import annotations
 
@@ -13,12 +13,6 @@ DOCKERFILES = sorted(IMAGES.glob("*/Dockerfile"))
 
 def name(path: Path) -> str:
     return path.parent.name
-
-
-def test_apt_install_is_one_script() -> None:
-    copies = sorted(IMAGES.glob("*/apt-install"))
-    assert len(copies) > 1
-    assert {copy.read_text() for copy in copies} == {(IMAGES / "base/apt-install").read_text()}
 
 
 def test_the_journal_of_logins_is_one_script() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from builders import DEMO, a_desire, a_host, a_rig, settled
 
 from rigstack.plan.desired import Desired, desire
@@ -70,8 +71,25 @@ def test_bake_chains_them_and_takes_every_text_as_it_is() -> None:
     assert targets["own-demo"]["dockerfile"] == "/rig %%{x}/build/own-demo.Dockerfile"
     assert targets["base"]["context"] == "/as$${sets}/images/base"
     assert targets["base"]["secret"] == ["id=ca_bundle,src=/$${ca}"]
-    assert targets["base-demo"]["contexts"] == {desired.image("own-demo").tag: "target:own-demo"}
+    shared = {"shared": "/as$${sets}/images/shared"}
+    assert targets["base"]["contexts"] == shared
+    assert targets["base-demo"]["contexts"] == {desired.image("own-demo").tag: "target:own-demo", **shared}
     assert targets["project-demo"]["contexts"] == {desired.image("base-demo").tag: "target:base-demo"}
+
+
+@pytest.mark.parametrize(
+    ("named", "context", "held"),
+    [
+        ("debian", "debian", "debian"),
+        ("docker.io/library/debian:latest", "debian", "docker.io/library/debian"),
+        ("x.example:5000/a/b:1", "x.example:5000/a/b:1", "x.example:5000/a/b"),
+        ("x.example:5000/a", "x.example:5000/a", "x.example:5000/a"),
+    ],
+)
+def test_an_image_that_a_dockerfile_names_is_held_to_its_digest(named: str, context: str, held: str) -> None:
+    image = with_dockerfile(f"FROM {named}\n").image("own-demo").replace(held=((named, "sha256:aa"),))
+    text = render_bake((image,), assets="/a", staging="/s", secrets={}, arguments={}, network_arguments={})
+    assert json.loads(text)["target"]["own-demo"]["contexts"] == {context: f"docker-image://{held}@sha256:aa"}
 
 
 def test_lines_are_kept_without_comments_and_credentials() -> None:
