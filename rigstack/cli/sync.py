@@ -119,13 +119,19 @@ def _both_ways(home: LaptopHome, job: Sync, *, as_json: bool) -> None:
     check_unison(home, job.target)
     done = sync_both_ways(home, job)
     if as_json:
-        console.result_json({"done": list(done.lines), "held": list(done.held)})
+        console.result_json(
+            {"done": list(done.lines), "held": list(done.held), "conflicts": done.kept, "kinds": list(done.kinds)}
+        )
         return
     for line in done.lines:
         console.note(line)
     for path in done.held:
         console.warn(f"{path} was deleted on one side and stays on the other; --delete takes it away there too")
-    if not done.held:
+    for words in done.conflicts():
+        console.warn(words)
+    for path in done.kinds:
+        console.warn(f"{path} is a folder on one side and a file on the other; both stay until you rename one")
+    if not done.held and not done.kinds:
         console.result(f"{job.target.alias}: both sides are equal")
 
 

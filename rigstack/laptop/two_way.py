@@ -1,13 +1,14 @@
 """Sync in both directions by unison: what changed on either side goes to the other, and a conflict loses nothing.
 
 unison remembers both sides, so it knows what changed where. When the same file changed on both, the newer one is taken
-and the other is kept beside it, with "conflict" in its name. What was deleted on one side stays on the other, unless
-deletions are asked for: then they are counted first, and done only up to a limit.
+and the other is kept beside it, on both sides: see two_way_conflict. What was deleted on one side stays on the other,
+unless deletions are asked for: then they are counted first, and done only up to a limit.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,16 @@ from rigstack.laptop.home import LaptopHome
 from rigstack.laptop.rigs import Target
 from rigstack.laptop.sync import LOST, PARTIAL, Sync, sync_ssh_argv, until_reached
 from rigstack.laptop.sync_git import ignored_paths, would_ignore
+from rigstack.laptop.two_way_conflict import (
+    Conflicts,
+    find_command,
+    is_copy,
+    look_here,
+    new_names,
+    parse_found,
+    read_conflicts,
+    this_machine,
+)
 from rigstack.laptop.watch import Watch
 from rigstack.render.pycharm import EXCLUDED
 from rigstack.value import Value
@@ -29,24 +40,49 @@ LIST = "cd {folder} && find . \\( {never} \\) -prune -o -mindepth 1 -type d -pri
 
 
 class Exchanged(Value):
-    """One round: what unison said it did, and the paths that one side deleted and the other still has."""
+    """One round: what unison said it did, the paths that one side deleted and the other still has, and conflicts.
+
+    kept: path -> where the version that gave way is. kinds: a folder on one side, a file on the other; left alone.
+    """
 
     lines: tuple[str, ...]
     held: tuple[str, ...]
+    kept: dict[str, str]
+    kinds: tuple[str, ...]
+
+    def conflicts(self) -> tuple[str, ...]:
+        """Each conflict in words."""
+        return tuple(
+            f"{path} was changed on both sides: the newer one is in place, the other is {kept}"
+            for path, kept in self.kept.items()
+        )
 
 
 def unison_argv(
-    home: LaptopHome, sync: Sync, ignored: tuple[str, ...], *, delete: tuple[str, ...] = ()
+    home: LaptopHome,
+    sync: Sync,
+    ignored: tuple[str, ...],
+    *,
+    only: tuple[str, ...] = (),
+    delete: bool = False,
+    newer: bool = False,
+    keep: bool = False,
 ) -> tuple[str, ...]:
-    """One round without deletions, or one with these and nothing else (unison's manual, "Preferences")."""
+    """One round; conflicts are left as they are and told (unison's manual, "Preferences").
+
+    only: these paths and no others. delete: what is gone on one side goes on the other. newer: of two versions the
+    newer is taken; keep: and the other saved beside it.
+    """
     there = f"ssh://{sync.target.direct}/{sync.target.project.folder}"
     program, *words = sync_ssh_argv(home, sync.target)
     return (
         *("unison", str(sync.folder), there, "-batch", "-auto", "-times", "-dumbtty", "-contactquietly", "-terse"),
-        *("-prefer", "newer", "-copyonconflict"),
-        # Deletions were counted before: unison's own question about whole folders would only stop it.
-        *(("-confirmbigdel=false",) if delete else ("-nodeletion", str(sync.folder), "-nodeletion", there)),
-        *(word for path in delete for word in ("-path", path)),
+        *(("-prefer", "newer") if newer else ()),
+        *(("-copyonconflict",) if keep else ()),
+        # Deletions are held back, or were counted before: unison's own question about whole folders would only stop it.
+        "-confirmbigdel=false",
+        *(() if delete else ("-nodeletion", str(sync.folder), "-nodeletion", there)),
+        *(word for path in only for word in ("-path", path)),
         *("-sshcmd", program, "-sshargs", " ".join(words)),
         *(word for name in (*EXCLUDED, PARTIAL) for word in ("-ignore", f"Name {name}")),
         *(word for path in ignored for word in ("-ignore", f"Path {_literal(path.rstrip('/'))}")),
@@ -90,6 +126,8 @@ def sync_both_ways(home: LaptopHome, sync: Sync) -> Exchanged:
     ignored = tuple(dict.fromkeys((*ignored_paths(sync.folder), *would_ignore(sync.folder, there))))
     done = _unison(unison_argv(home, sync, ignored), target)
     held = tuple(HELD.findall(done.stderr))
+    conflicts = read_conflicts(done.stdout)
+    kept = _settle(home, sync, ignored, conflicts)
     if held and sync.delete:
         doomed = [name for path in held for name in _below(sync.folder, there, path)]
         if len(doomed) > sync.limit:
@@ -98,10 +136,31 @@ def sync_both_ways(home: LaptopHome, sync: Sync) -> Exchanged:
                 details=tuple(doomed[:5]),
                 remedy=f"when that is right: rigstack sync --two-way --delete --limit {len(doomed)}",
             )
-        _unison(unison_argv(home, sync, ignored, delete=held), target)
+        _unison(unison_argv(home, sync, ignored, only=held, delete=True, newer=True), target)
         held = ()
     did = re.findall(r"^\[BGN\] (.+)$", done.stderr, re.M)
-    return Exchanged(lines=tuple(did), held=held)
+    return Exchanged(lines=tuple(did), held=held, kept=kept, kinds=conflicts.kinds)
+
+
+def _settle(home: LaptopHome, sync: Sync, ignored: tuple[str, ...], conflicts: Conflicts) -> dict[str, str]:
+    """Takes the newer version of each; returns path -> where the other one is, on both sides."""
+    if conflicts.plain:
+        _unison(unison_argv(home, sync, ignored, only=conflicts.plain, newer=True), sync.target)
+    if not conflicts.files:
+        return {}
+    _unison(unison_argv(home, sync, ignored, only=conflicts.files, newer=True, keep=True), sync.target)
+    top = sync.target.project.folder
+    found = parse_found(_there(home, sync.target, find_command(top, conflicts.files)).stdout)
+    there = new_names(found, conflicts.files, sync.target.connection.name)
+    here = new_names(look_here(sync.folder, conflicts.files), conflicts.files, this_machine())
+    for old, new in here.items():
+        (sync.folder / old).rename(sync.folder / new)
+    if there:
+        moves = " && ".join(f"mv -n -- {shlex.quote(old)} {shlex.quote(new)}" for old, new in there.items())
+        _there(home, sync.target, f"cd {shlex.quote(top)} && {moves}")
+    kept = {**here, **there}
+    _unison(unison_argv(home, sync, ignored, only=tuple(kept.values())), sync.target)
+    return {of: new for old, new in kept.items() for of in conflicts.files if is_copy(old, of)}
 
 
 def keep_both_equal(home: LaptopHome, sync: Sync, tell: Callable[[str], None]) -> None:
@@ -112,7 +171,8 @@ def keep_both_equal(home: LaptopHome, sync: Sync, tell: Callable[[str], None]) -
     watch = Watch(sync.folder, at_least=LOOK_THERE)
     for _ in watch.changes():
         watch.ignored = frozenset(ignored_paths(sync.folder))
-        for line in until_reached(lambda: sync_both_ways(home, sync), tell).lines:
+        done = until_reached(lambda: sync_both_ways(home, sync), tell)
+        for line in (*done.lines, *done.conflicts()):
             tell(line)
 
 

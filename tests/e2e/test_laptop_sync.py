@@ -191,19 +191,24 @@ def test_both_ways_and_a_conflict_loses_nothing(laptop: Laptop, rig: LiveRig) ->
     assert (rig.code() / "mine.py").read_text() == "mine\n"
     assert laptop.path("both/cell.py").read_text() == "laptop again\n"
     assert not laptop.path("both/.git").exists()
-    # The same file changed on both sides, the rig's later.
-    laptop.path("both/mine.py").write_text("from the laptop\n")
-    (rig.code() / "mine.py").write_text("from the rig\n")
+    # The same files changed on both sides: one later on the rig, one later on the laptop.
+    for name in ("mine.py", ".env"):
+        laptop.path(f"both/{name}").write_text("from the laptop\n")
+        (rig.code() / name).write_text("from the rig\n")
     later = time.time() + 10
     os.utime(rig.code() / "mine.py", (later, later))
-    assert laptop.rigstack("sync", "demo", "both", "--two-way").returncode == 0
+    os.utime(laptop.path("both/.env"), (later, later))
+    done = laptop.rigstack("sync", "demo", "both", "--two-way")
+    assert done.returncode == 0, done.stderr
     try:
-        for folder in (laptop.path("both"), rig.code()):
-            texts = sorted(path.read_text() for path in folder.glob("*mine*.py"))
-            assert "from the rig\n" in texts, folder
-        assert laptop.path("both/mine.py").read_text() == (rig.code() / "mine.py").read_text() == "from the rig\n"
-        kept = [path for path in (*laptop.path("both").iterdir(), *rig.code().iterdir()) if "conflict" in path.name]
-        assert any(path.read_text() == "from the laptop\n" for path in kept), kept
+        here = {path.name: path.read_text() for path in laptop.path("both").iterdir() if path.is_file()}
+        there = {path.name: path.read_text() for path in rig.code().iterdir() if path.is_file()}
+        assert here == there
+        assert (here["mine.py"], here[".env"]) == ("from the rig\n", "from the laptop\n")
+        machine = laptop.run("hostname", "-s").stdout.strip()
+        kept = {name.rsplit("-", 4)[0]: text for name, text in here.items() if "conflict" in name}
+        assert kept == {f"mine.conflict-{machine}": "from the laptop\n", ".env.conflict-box": "from the rig\n"}
+        assert "mine.py was changed on both sides: the newer one is in place, the other is mine.c" in done.stderr
         # Watching, both directions.
         (rig.code() / "made-there.txt").write_text("there\n")
         wait_for("it is here", lambda: laptop.path("both/made-there.txt").exists(), timeout=30)

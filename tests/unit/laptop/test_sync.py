@@ -47,12 +47,15 @@ def test_both_ways(job: Sync) -> None:
     (job.folder / ".rigignore").write_text("# mine\nnotes\n/data/big/\n*.log\n!keep.log\n")
     argv = unison_argv(home, job, ("odd[1].log", "out/"))
     assert argv[:3] == ("unison", str(job.folder), "ssh://box-demo.direct//code/demo")
-    assert "-copyonconflict" in argv
+    assert not {"-prefer", "-copyonconflict"} & set(argv), "a conflict would be settled before it is seen"
     assert argv.count("-nodeletion") == 2
     ignored = [word for before, word in itertools.pairwise(argv) if before == "-ignore"]
     assert {"Name .git", "Path odd\\[1\\].log", "Path out"} <= set(ignored)
     assert ignored[-3:] == ["Name notes", "Path data/big", "Name *.log"]
-    deleting = unison_argv(home, job, (), delete=("a b", "c"))
+    settling = unison_argv(home, job, (), only=("a b",), newer=True, keep=True)
+    assert "-copyonconflict" in settling and settling[settling.index("-prefer") + 1] == "newer"
+    assert settling.count("-nodeletion") == 2
+    deleting = unison_argv(home, job, (), only=("a b", "c"), delete=True)
     assert "-nodeletion" not in deleting
     assert [word for before, word in itertools.pairwise(deleting) if before == "-path"] == ["a b", "c"]
 
