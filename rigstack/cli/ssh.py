@@ -15,6 +15,7 @@ from rigstack.laptop.rigs import Target, find_project
 from rigstack.laptop.shell import command_argv, copy_argv, login_argv, tmux_argv
 
 LOST = 255  # ssh's own status when the connection fails or breaks: ssh(1), EXIT STATUS
+BROKEN = (10, 12, 30, 35, LOST)  # rsync's: rsync(1), EXIT VALUES
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -79,13 +80,14 @@ def _explain(home: LaptopHome, target: Target) -> None:
 def cp(paths: tuple[str, ...]) -> None:
     """Copy files between this machine and a project, written PROJECT:PATH. What was copied in part goes on.
 
-    A relative PATH starts in the project's folder; folders are copied whole.
+    A relative PATH starts in the project's folder; folders are copied whole. From afar it takes several connections.
     """
     if len(paths) < 2:
         raise ConfigError("say from where to where", remedy="rigstack cp results.csv demo:data/")
     home = laptop_home()
     argv, target = copy_argv(home, paths)
     status = process.attach(argv)
-    if status == LOST:
+    if status in BROKEN:
+        console.note("The connection failed or broke off; the same command again goes on from there.")
         _explain(home, target)
     sys.exit(status)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from rigstack.assets import assets_dir
 from rigstack.errors import ConfigError
 from rigstack.laptop import ssh
 from rigstack.laptop.home import LaptopHome
 from rigstack.laptop.rigs import Target, find_project
+
+PARTIAL = ".rigstack-partial"  # the folder for what was copied in part; rsync resumes it, and takes it away
 
 
 def command_argv(home: LaptopHome, target: Target, command: Sequence[str]) -> tuple[str, ...]:
@@ -52,11 +56,19 @@ def copy_argv(home: LaptopHome, paths: Sequence[str]) -> tuple[tuple[str, ...], 
     target = next(iter(targets.values()))
     words = [f"{target.alias}:{path}" if there else path for there, path in split]
     if shutil.which("rsync"):
-        shell = shlex.join(ssh.client_argv(home))
-        argv = ("rsync", "-a", "--partial", "--progress", "-e", shell, "--", *words)
+        # What was copied in part waits in a folder beside, under no name that a person would take for the file.
+        # The timeout is for the other side, which must not wait for ever to put it there.
+        options = ("-a", f"--partial-dir={PARTIAL}", "--timeout=60", "--progress")
+        argv = ("rsync", *options, "-e", shlex.join(lanes_argv(home, target)), "--", *words)
     else:
         argv = ("scp", *home.ssh_words(), "-rp", "--", *words)
     return argv, target
+
+
+def lanes_argv(home: LaptopHome, target: Target) -> tuple[str, ...]:
+    """The remote shell under `copy_argv`: from afar it takes several connections (programs/lanes.py)."""
+    program = str(assets_dir() / "programs/lanes.py")
+    return (sys.executable, "-IS", program, target.direct, target.alias, *ssh.client_argv(home))
 
 
 def _remote(home: LaptopHome, path: str) -> tuple[Target | None, str]:

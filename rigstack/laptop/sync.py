@@ -18,6 +18,7 @@ from rigstack import process
 from rigstack.errors import ConfigError, ConsentError, HostError, ReachError
 from rigstack.laptop.home import LaptopHome
 from rigstack.laptop.rigs import Target
+from rigstack.laptop.shell import PARTIAL
 from rigstack.laptop.sync_git import carry_commits, ignored_paths
 from rigstack.laptop.watch import Watch
 from rigstack.render.pycharm import EXCLUDED
@@ -25,7 +26,6 @@ from rigstack.value import Value
 
 LOST = (12, 30, 35, 255)  # rsync(1), EXIT VALUES: protocol stream, timeouts, and ssh's own
 PROGRESS = re.compile(r"\s*([\d,.]+)\s+(\d+%)\s+(\S+/s)")
-PARTIAL = ".rigstack-partial"
 Outcome = TypeVar("Outcome")
 
 

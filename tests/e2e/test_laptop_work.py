@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 import threading
 import time
@@ -10,6 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.bench.laptop import distance
 from tests.conftest import MakeRig
 from tests.e2e.laptop import Laptop, connected_rig
 from tests.live_rig import LiveRig, free_port, wait_for
@@ -47,6 +50,39 @@ def test_files_to_and_fro(laptop: Laptop, rig: LiveRig) -> None:
     assert laptop.path("back.csv").read_text() == "1,2\n"
     assert laptop.rigstack("cp", "back.csv", "there.csv").returncode == 2
     assert laptop.rigstack("cp", "demo:a", "demo:b").returncode == 2
+
+
+def test_from_afar_a_big_file_goes_over_several_connections(laptop: Laptop, rig: LiveRig) -> None:
+    big = laptop.path("big.bin")
+    big.write_bytes(os.urandom(100 << 20))
+    os.utime(big, (1_000_000_000, 1_000_000_000))
+    big.chmod(0o640)
+    there = rig.code() / "far/big.bin"
+
+    def others() -> list[str]:
+        return laptop.processes("ssh .*box-demo.direct")
+
+    with distance(laptop, rig, 20):
+        # Broken off by hand: nothing stays that looks like the file, and nothing runs on.
+        copying = laptop.start(sys.executable, "-m", "rigstack", "cp", "big.bin", "demo:far/")
+        wait_for("several connections are made", lambda: len(others()) >= 3)
+        os.killpg(copying.pid, signal.SIGINT)
+        assert copying.wait(timeout=20) != 0
+        wait_for("all have ended", lambda: others() == [] and on_rig(laptop, "pgrep -x rsync; true") == "")
+        assert not there.exists()
+        for words in (("big.bin", "demo:far/"), ("demo:far/big.bin", "back.bin")):
+            done = laptop.rigstack("cp", *words)
+            assert done.returncode == 0, done.stderr
+    assert there.read_bytes() == laptop.path("back.bin").read_bytes() == big.read_bytes()
+    for copy in (there, laptop.path("back.bin")):
+        assert (copy.stat().st_mtime, copy.stat().st_mode & 0o777) == (1_000_000_000, 0o640)
+    assert [path.name for path in there.parent.iterdir()] == ["big.bin"], "what was copied in part is still there"
+
+
+def on_rig(laptop: Laptop, command: str) -> str:
+    done = laptop.run("ssh", "box-demo", command)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_open_prints_the_address(laptop: Laptop, rig: LiveRig) -> None:

@@ -43,6 +43,7 @@ def test_copies(home: LaptopHome, monkeypatch: pytest.MonkeyPatch) -> None:
     argv, target = copy_argv(home, ("a.csv", "-b", "demo:data/"))
     assert argv[0] == "rsync"
     assert argv[-4:] == ("--", "a.csv", "-b", "box-demo:/code/demo/data/")
+    assert argv[-5].endswith("/programs/lanes.py box-demo.direct box-demo ssh")
     assert target.alias == "box-demo"
     assert copy_argv(home, ("demo:/data/x", "."))[0][-2:] == ("box-demo:/data/x", ".")
     assert copy_argv(home, ("box-demo:~/x", "."))[0][-2:] == ("box-demo:~/x", ".")
