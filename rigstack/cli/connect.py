@@ -135,7 +135,7 @@ def _gateway(host: str, jump: str, identity: str | None) -> ssh.Gateway:
     else:
         text = ""
     try:
-        port = schema.port(int(text)) if text else GATEWAY_PORT
+        port = schema.port(int(text) if text.isdecimal() else 0) if text else GATEWAY_PORT
         return ssh.Gateway(
             host=host_name(name.removeprefix("jump@")),
             port=port,

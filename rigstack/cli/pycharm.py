@@ -10,9 +10,9 @@ import click
 
 from rigstack import process
 from rigstack.cli import console
-from rigstack.errors import ConfigError, ReachError
+from rigstack.errors import ReachError
 from rigstack.laptop import ssh
-from rigstack.laptop.home import laptop_home
+from rigstack.laptop.home import check_checkout, laptop_home
 from rigstack.laptop.rigs import find_project
 
 
@@ -32,12 +32,14 @@ def pycharm(project: str, folder: str | None, undo: bool, dry_run: bool, as_json
     from rigstack.render.pycharm import gateway_link
 
     place = Path(folder or ".").absolute()
-    if not place.is_dir():
-        raise ConfigError(f"there is no folder {place}", remedy="name the folder that you open in PyCharm")
     if undo:
-        for path in undo_idea(place):
+        undone = undo_idea(place)
+        for path in undone:
             console.result(f"put back {path}")
+        if not undone:
+            console.note(f"rigstack changed nothing in {place / '.idea'}")
         return
+    check_checkout(place)
     home = laptop_home()
     target = find_project(home, project)
     idea_texts(place, workspace_at(home, target, place, planned_address(home, target)))  # raises for a broken file

@@ -76,8 +76,9 @@ def _explain(home: LaptopHome, target: Target) -> None:
 
 
 @click.command()
+@click.option("-n", "--dry-run", is_flag=True, help="Say what would be copied, and copy nothing.")
 @click.argument("paths", nargs=-1, required=True, metavar="SOURCE... DESTINATION")
-def cp(paths: tuple[str, ...]) -> None:
+def cp(dry_run: bool, paths: tuple[str, ...]) -> None:
     """Copy files between this machine and a project, written PROJECT:PATH. What was copied in part goes on.
 
     A relative PATH starts in the project's folder; folders are copied whole. From afar it takes several connections.
@@ -85,7 +86,7 @@ def cp(paths: tuple[str, ...]) -> None:
     if len(paths) < 2:
         raise ConfigError("say from where to where", remedy="rigstack cp results.csv demo:data/")
     home = laptop_home()
-    argv, target = copy_argv(home, paths)
+    argv, target = copy_argv(home, paths, dry_run=dry_run)
     status = process.attach(argv)
     if status in BROKEN:
         console.note("The connection failed or broke off; the same command again goes on from there.")

@@ -10,7 +10,7 @@ import click
 
 from rigstack.cli import console
 from rigstack.errors import ConfigError
-from rigstack.laptop.home import LaptopHome, laptop_home
+from rigstack.laptop.home import LaptopHome, check_checkout, laptop_home
 from rigstack.laptop.kept import Kept, last_lines, list_kept, log_of, start_kept, stop_kept
 from rigstack.laptop.rigs import Target, find_project
 from rigstack.laptop.sync import Sync, keep_equal, sync_once
@@ -21,7 +21,13 @@ from rigstack.laptop.sync import Sync, keep_equal, sync_once
 @click.argument("folder", required=False, type=click.Path(file_okay=False))
 @click.option("--once", is_flag=True, help="One round, and no watching.")
 @click.option("--delete", is_flag=True, help="What is deleted here is deleted there too. Off: nothing is ever deleted.")
-@click.option("--limit", default=100, show_default=True, help="With --delete: more deletions at once are refused.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=100,
+    show_default=True,
+    help="With --delete: more deletions at once are refused.",
+)
 @click.option("--overwrite", is_flag=True, help="Also replace files that are newer on the rig.")
 @click.option("--two-way", is_flag=True, help="Both directions, by unison; conflicts are kept as files.")
 @click.option("--status", "show", is_flag=True, help="Show the syncs that run, and what they did last.")
@@ -114,8 +120,7 @@ def _one_way(home: LaptopHome, job: Sync, *, as_json: bool) -> None:
 def _both_ways(home: LaptopHome, job: Sync, *, as_json: bool) -> None:
     from rigstack.laptop.two_way import check_unison, sync_both_ways
 
-    if not job.folder.is_dir():
-        raise ConfigError(f"there is no folder {job.folder}", remedy="name the local checkout")
+    check_checkout(job.folder)
     check_unison(home, job.target)
     done = sync_both_ways(home, job)
     if as_json:

@@ -6,7 +6,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from rigstack.errors import HostError
+from rigstack.errors import ConfigError, HostError
 from rigstack.render.ssh_config import Places
 from rigstack.value import Value
 
@@ -85,6 +85,17 @@ def laptop_home() -> LaptopHome:
     except KeyError:
         known = home
     return LaptopHome(path=home, ssh_path=known)
+
+
+def check_checkout(folder: Path) -> None:
+    """Raises ConfigError for a folder that is none, or one that holds the home folder: keys and all would be copied."""
+    if not folder.is_dir():
+        raise ConfigError(f"there is no folder {folder}", remedy="name the local checkout")
+    if Path.home().resolve().is_relative_to(folder.resolve()):
+        raise ConfigError(
+            f"{folder} is your home folder or holds it, and all that is in it would go to the rig",
+            remedy="name the project's checkout, or go there first",
+        )
 
 
 def read_bytes(path: Path) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import sys
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rigstack.assets import assets_dir
-from rigstack.errors import ConfigError
+from rigstack.errors import ConfigError, HostError
 from rigstack.laptop import ssh
 from rigstack.laptop.home import LaptopHome
 from rigstack.laptop.rigs import Target, find_project
@@ -40,10 +41,11 @@ def tmux_argv(home: LaptopHome, target: Target, session: str) -> tuple[str, ...]
     return ssh.client_argv(home, "-t", "-o", "ServerAliveInterval=5", target.alias, text)
 
 
-def copy_argv(home: LaptopHome, paths: Sequence[str]) -> tuple[tuple[str, ...], Target]:
+def copy_argv(home: LaptopHome, paths: Sequence[str], *, dry_run: bool = False) -> tuple[tuple[str, ...], Target]:
     """rsync (scp where there is none) for `paths`, the last of which is the destination; and the project in them.
 
-    Raises ConfigError unless exactly one project is named, on one side.
+    Raises ConfigError unless exactly one project is named, on one side, and what is to be copied from here is here.
+    dry_run: rsync only tells; HostError where there is none.
     """
     split = [_remote(home, path) for path in paths]
     targets = {target.alias: target for target, _ in split if target is not None}
@@ -54,12 +56,17 @@ def copy_argv(home: LaptopHome, paths: Sequence[str]) -> tuple[tuple[str, ...], 
             remedy="rigstack cp results.csv demo:data/, or rigstack cp demo:runs/ .",
         )
     target = next(iter(targets.values()))
+    for there, path in split[:-1]:
+        if there is None and not os.path.lexists(path):
+            raise ConfigError(f"there is no {path} here")
     words = [f"{target.alias}:{path}" if there else path for there, path in split]
     if shutil.which("rsync"):
         # What was copied in part waits in a folder beside, under no name that a person would take for the file.
         # The timeout is for the other side, which must not wait for ever to put it there.
-        options = ("-a", f"--partial-dir={PARTIAL}", "--timeout=60", "--progress")
+        options = ("-a", f"--partial-dir={PARTIAL}", "--timeout=60", "--progress", *(("--dry-run",) if dry_run else ()))
         argv = ("rsync", *options, "-e", shlex.join(lanes_argv(home, target)), "--", *words)
+    elif dry_run:
+        raise HostError("scp cannot say what it would copy", remedy="install rsync")
     else:
         argv = ("scp", *home.ssh_words(), "-rp", "--", *words)
     return argv, target

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from rigstack import process
 from rigstack.errors import ConfigError, ConsentError, HostError, ReachError
-from rigstack.laptop.home import LaptopHome
+from rigstack.laptop.home import LaptopHome, check_checkout
 from rigstack.laptop.rigs import Target
 from rigstack.laptop.shell import PARTIAL
 from rigstack.laptop.sync_git import carry_commits, ignored_paths
@@ -83,9 +83,8 @@ def rsync_argv(home: LaptopHome, sync: Sync, ignored: Path, *, dry_run: bool = F
 
 
 def check(sync: Sync) -> None:
-    """Raises ConfigError for a folder that is none or is empty, HostError without rsync."""
-    if not sync.folder.is_dir():
-        raise ConfigError(f"there is no folder {sync.folder}", remedy="name the local checkout")
+    """Raises ConfigError for a folder that is no checkout or is empty, HostError without rsync."""
+    check_checkout(sync.folder)
     if sync.delete and not any(sync.folder.iterdir()):
         raise ConfigError(
             f"{sync.folder} is empty, and --delete would empty the project on the rig",

@@ -40,8 +40,11 @@ def test_a_tunnel_has_a_connection_of_its_own(home: LaptopHome) -> None:
 
 def test_copies(home: LaptopHome, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    for name in ("a.csv", "-b"):
+        (home.path / name).write_text("")
     argv, target = copy_argv(home, ("a.csv", "-b", "demo:data/"))
-    assert argv[0] == "rsync"
+    assert argv[0] == "rsync" and "--dry-run" not in argv
+    assert "--dry-run" in copy_argv(home, ("a.csv", "demo:"), dry_run=True)[0]
     assert argv[-4:] == ("--", "a.csv", "-b", "box-demo:/code/demo/data/")
     assert argv[-5].endswith("/programs/lanes.py box-demo.direct box-demo ssh")
     assert target.alias == "box-demo"
@@ -51,7 +54,9 @@ def test_copies(home: LaptopHome, monkeypatch: pytest.MonkeyPatch) -> None:
     assert copy_argv(home, ("demo:x", "."))[0] == ("scp", "-rp", "--", "box-demo:/code/demo/x", ".")
 
 
-@pytest.mark.parametrize("paths", [("a", "b"), ("demo:a", "demo:b"), ("demo:a", "b", "c"), ("a", "demo:b", "c")])
+@pytest.mark.parametrize(
+    "paths", [("a", "b"), ("demo:a", "demo:b"), ("demo:a", "b", "c"), ("a", "demo:b", "c"), ("missing", "demo:b")]
+)
 def test_copies_that_are_none(home: LaptopHome, paths: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError):
         copy_argv(home, paths)

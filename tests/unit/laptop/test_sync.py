@@ -67,6 +67,16 @@ def test_an_empty_folder_never_deletes_all(job: Sync) -> None:
         check(job.replace(folder=job.folder / "nope"))
 
 
+def test_the_home_folder_is_no_checkout(job: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(job.folder / "me"))
+    for holds in (job.folder, job.folder / "me"):
+        holds.mkdir(exist_ok=True)
+        with pytest.raises(ConfigError, match="is your home folder or holds it"):
+            check(job.replace(folder=holds))
+    (job.folder / "me/work").mkdir()
+    check(job.replace(folder=job.folder / "me/work"))
+
+
 def test_looking_sees_each_change_that_counts(job: Sync) -> None:
     folder = job.folder
     (folder / "a").write_text("1")
