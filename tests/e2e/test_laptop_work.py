@@ -154,35 +154,6 @@ def server(laptop: Laptop, rig: LiveRig) -> Iterator[int]:
     laptop.rigstack("ssh", "demo", f"kill $(pgrep -f 'http.server.*{port}')")
 
 
-def test_a_tunnel_comes_back_after_a_cut(laptop: Laptop, rig: LiveRig, server: int) -> None:
-    def works(local: int) -> bool:
-        return laptop.run("curl", "-s", "--max-time", "2", f"http://127.0.0.1:{local}/").returncode == 0
-
-    done = laptop.rigstack("tunnel", "demo", str(server), "--json")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["tunnels"][0]["local"] == server
-    assert works(server)
-    assert laptop.rigstack("tunnel", "demo", str(server)).returncode == 0  # the same one
-    assert len(json.loads(laptop.rigstack("tunnel", "--list", "--json").stdout)["tunnels"]) == 1
-
-    laptop.cut()
-    try:
-        assert not works(server), "the cut did not hurt"
-        # Long enough for the connection to be given up: 3 questions without an answer, 5 s apart.
-        state = lambda: json.loads(laptop.rigstack("tunnel", "--list", "--json").stdout)["tunnels"][0]["state"]  # noqa: E731
-        wait_for("the cut is noticed", lambda: state() == "reconnecting", timeout=60)
-    finally:
-        laptop.heal()
-    healed = time.monotonic()
-    wait_for("the tunnel is back", lambda: works(server), timeout=60)
-    print(f"tunnel: back {time.monotonic() - healed:.1f} s after the cut healed")
-    stopped = laptop.rigstack("tunnel", "--stop", "demo", str(server))
-    assert "stopped" in stopped.stdout
-    assert not works(server)
-    assert laptop.rigstack("tunnel", "--list").stdout == "no tunnels\n"
-    assert not laptop.path(".ssh/rigstack/kept").exists()
-
-
 def test_a_port_that_is_taken_here_gives_way(laptop: Laptop, rig: LiveRig, server: int) -> None:
     holder = laptop.start(sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(server))
     taken = ("curl", "-s", "-o", "/dev/null", f"http://127.0.0.1:{server}/")
@@ -197,17 +168,6 @@ def test_a_port_that_is_taken_here_gives_way(laptop: Laptop, rig: LiveRig, serve
         holder.kill()
         holder.wait()
         laptop.rigstack("tunnel", "--stop")
-
-
-def test_a_tunnel_that_cannot_be_says_why(laptop: Laptop, rig: LiveRig) -> None:
-    laptop.cut()
-    try:
-        done = laptop.rigstack("tunnel", "demo", "6006", timeout=120)
-    finally:
-        laptop.heal()
-    assert done.returncode == 10
-    assert "no tunnel to port 6006 of demo" in done.stderr
-    assert laptop.rigstack("tunnel", "--list").stdout == "no tunnels\n"
 
 
 class Terminal:
@@ -234,39 +194,76 @@ class Terminal:
         self.process.wait()
 
 
-def test_a_shell_survives_a_cut(laptop: Laptop, rig: LiveRig) -> None:
+@pytest.fixture
+def terminal(laptop: Laptop, rig: LiveRig) -> Iterator[Terminal]:
     laptop.run("ssh", "-O", "exit", "box-demo")
-    terminal = Terminal(laptop)
+    made = Terminal(laptop)
+    yield made
+    made.close()
+    laptop.rigstack("ssh", "demo", "tmux kill-server")
+
+
+def test_a_cut_ends_neither_a_tunnel_nor_a_shell(laptop: Laptop, rig: LiveRig, server: int, terminal: Terminal) -> None:
+    """One cut for both, and for a tunnel that is asked for meanwhile: each takes 15 s to notice."""
+
+    def works() -> bool:
+        return laptop.run("curl", "-s", "--max-time", "2", f"http://127.0.0.1:{server}/").returncode == 0
+
+    def tunnels() -> list[dict[str, str]]:
+        listed: list[dict[str, str]] = json.loads(laptop.rigstack("tunnel", "--list", "--json").stdout)["tunnels"]
+        return listed
+
+    ticks = rig.code() / "ticks.txt"
+    done = laptop.rigstack("tunnel", "demo", str(server), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["tunnels"][0]["local"] == server
+    assert works()
+    assert laptop.rigstack("tunnel", "demo", str(server)).returncode == 0  # the same one
+    assert len(tunnels()) == 1
+    wait_for("tmux is there", lambda: "[main]" in terminal.shown)
+    terminal.type("echo pid-$$-pid; pwd > where.txt; for i in $(seq 300); do echo $i >> ticks.txt; sleep 0.2; done &")
+    wait_for("the work has begun", ticks.exists)
+    assert (rig.code() / "where.txt").read_text() == "/code/demo\n"
+
+    laptop.cut()
     try:
-        wait_for("tmux is there", lambda: "[main]" in terminal.shown)
-        terminal.type(
-            "echo pid-$$-pid; pwd > where.txt; for i in $(seq 300); do echo $i >> ticks.txt; sleep 0.2; done &"
+        asked = laptop.start(sys.executable, "-m", "rigstack", "tunnel", "demo", "6006")
+        at_cut = len(ticks.read_text().split())
+        assert not works(), "the cut did not hurt"
+        # Long enough for the connection to be given up: 3 questions without an answer, 5 s apart.
+        wait_for(
+            "the tunnel notices the cut",
+            lambda: [one["state"] for one in tunnels() if one["port"] == server] == ["reconnecting"],
+            timeout=60,
         )
-        wait_for("the work has begun", lambda: (rig.code() / "ticks.txt").exists())
-        assert (rig.code() / "where.txt").read_text() == "/code/demo\n"
-        laptop.cut()
-        try:
-            at_cut = len((rig.code() / "ticks.txt").read_text().split())
-            wait_for("the cut is noticed", lambda: "The connection is lost" in terminal.shown, timeout=90)
-        finally:
-            laptop.heal()
-        healed = time.monotonic()
-        terminal.shown = ""
-        wait_for("the session is back", lambda: "[main]" in terminal.shown, timeout=60)
-        print(f"tmux: back {time.monotonic() - healed:.1f} s after the cut healed")
-        assert len((rig.code() / "ticks.txt").read_text().split()) > at_cut
-        terminal.type("echo again-$(wc -l < where.txt)")
-        wait_for("the session takes words", lambda: "again-1" in terminal.shown)
-        terminal.type("kill %1; exit")
-        assert terminal.process.wait(timeout=20) == 0
+        wait_for("the shell notices the cut", lambda: "The connection is lost" in terminal.shown, timeout=90)
+        said, _ = asked.communicate(timeout=120)
     finally:
-        terminal.close()
-        laptop.rigstack("ssh", "demo", "tmux kill-server")
+        laptop.heal()
+    healed = time.monotonic()
+    terminal.shown = ""
+    assert (asked.returncode, "no tunnel to port 6006 of demo" in said) == (10, True), said
+    wait_for("the tunnel is back", works, timeout=60)
+    print(f"tunnel: back {time.monotonic() - healed:.1f} s after the cut healed")
+    wait_for("the session is back", lambda: "[main]" in terminal.shown, timeout=60)
+    print(f"tmux: back {time.monotonic() - healed:.1f} s after the cut healed")
+    assert len(ticks.read_text().split()) > at_cut
+    terminal.type("echo again-$(wc -l < where.txt)")
+    wait_for("the session takes words", lambda: "again-1" in terminal.shown)
+    terminal.type("kill %1; exit")
+    assert terminal.process.wait(timeout=20) == 0
+
+    stopped = laptop.rigstack("tunnel", "--stop", "demo", str(server))
+    assert "stopped" in stopped.stdout
+    assert not works()
+    assert laptop.rigstack("tunnel", "--list").stdout == "no tunnels\n"
+    assert not laptop.path(".ssh/rigstack/kept").exists()
 
 
 def test_disconnect_ends_what_is_kept(laptop: Laptop, rig: LiveRig, server: int) -> None:
     assert laptop.rigstack("tunnel", "demo", str(server)).returncode == 0
     assert laptop.run("ssh", "box-demo", "true").returncode == 0
+    assert laptop.rigstack("sync", "demo", "results", "--once").returncode == 0
     assert laptop.rigstack("disconnect").returncode == 0
     wait_for("no ssh is left", lambda: laptop.processes("box-demo") == [])
     assert {path.name for path in laptop.path(".ssh").iterdir()} == {"id_ed25519", "id_ed25519.pub"}
