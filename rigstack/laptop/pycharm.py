@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import zlib
 from pathlib import Path
@@ -167,4 +168,6 @@ def undo_idea(folder: Path) -> tuple[Path, ...]:
             path.unlink(missing_ok=True)
         backup_of(path).unlink()
         undone.append(path)
+    with contextlib.suppress(OSError):
+        (folder / ".idea").rmdir()  # stays when something else is in it
     return tuple(undone)

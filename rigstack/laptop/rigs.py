@@ -179,8 +179,12 @@ def ensure_disconnected(home: LaptopHome, connection: Connection) -> tuple[Path,
         if one.alias in aliases:
             stop_kept(home, one)
     forget_pins(home, frozenset(aliases))
+    from rigstack.laptop.sync import sync_ssh_argv
+
     for project in connection.rig.projects:
         ssh.run_ssh(ssh.close_shared_argv(home, connection.alias(project.name)), timeout=10)
+        target = Target(connection=connection, project=project)
+        ssh.run_ssh((*sync_ssh_argv(home, target), "-O", "exit", target.direct), timeout=10)
     for path in changed:
         if path not in (home.config, home.backup):
             path.unlink()

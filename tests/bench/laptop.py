@@ -157,7 +157,7 @@ def bench(laptop: Laptop, rig: LiveRig) -> list[tuple[str, str, str, str]]:
         *pair(
             lambda: must(laptop, "sh", "-c", read.format("our-mount/many")),
             lambda: must(laptop, "sh", "-c", read.format("hand-mount/many")),
-            5,
+            3,
         ),
     )
     laptop.rigstack("unmount", "--force")

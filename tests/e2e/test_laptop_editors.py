@@ -109,6 +109,10 @@ def test_undo_puts_the_project_back(laptop: Laptop, rig: LiveRig) -> None:
     assert laptop.rigstack("pycharm", "demo", "other", "--undo").returncode == 0
     assert [path.name for path in laptop.path("other/.idea").iterdir()] == ["deployment.xml"]
     assert laptop.path("other/.idea/deployment.xml").read_text() == own
+    laptop.path("fresh").mkdir()
+    for words in ((), ("--undo",)):
+        assert laptop.rigstack("pycharm", "demo", "fresh", *words).returncode == 0
+    assert list(laptop.path("fresh").iterdir()) == []
 
 
 def test_code(laptop: Laptop, rig: LiveRig) -> None:
