@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.e2e.browser import chromium, open_notebook, trust
-from tests.live_rig import LiveRig, wait_for
+from tests.live_rig import LiveRig, docker, wait_for
 
 
 def test_the_gateway_is_a_jump_host_and_nothing_else(rig: LiveRig) -> None:
@@ -141,6 +141,7 @@ def test_sshfs_mounts_the_code(rig: LiveRig, mounted: Path) -> None:
     assert (rig.code() / "from-laptop.txt").stat().st_uid == rig.code().stat().st_uid
 
 
+HEALTH = "--format={{.State.Health.Status}}"
 TICKS = 12
 NOTEBOOK = {
     "cells": [
@@ -192,6 +193,32 @@ def test_a_notebook_runs_on_while_the_browser_is_closed(rig: LiveRig, tmp_path: 
         page.screenshot(path=str(artifacts / "notebook-after.png"))
     assert [f"tick {tick}" in text for tick in range(TICKS)] == [True] * TICKS
     assert "prefix /home/dev/.env" in text
+
+
+def test_a_notebook_opened_again_runs_its_cells_and_shows_each_output_once(rig: LiveRig, tmp_path: Path) -> None:
+    notebook = rig.code() / "again.ipynb"
+    cell = {**NOTEBOOK["cells"][0], "source": "print('ran')"}
+    notebook.write_text(json.dumps({**NOTEBOOK, "cells": [cell]}))
+    os.chown(notebook, rig.code().stat().st_uid, rig.code().stat().st_gid)
+    trust(tmp_path, rig.root_certificate)
+    url = f"https://localhost:{rig.https_port}/p/demo/lab/tree/again.ipynb?reset"  # without the tabs of other pages
+    server = rig.containers()["demo-notebook"]
+    with chromium(tmp_path, rig.https_port) as browser:
+        context = browser.new_context()
+        for count in (1, 2, 1):  # of the kernel's executions
+            if count == 1:
+                docker("restart", server)
+                wait_for("the notebook is healthy", lambda: docker("inspect", HEALTH, server) == "healthy")
+            with context.new_page() as page:
+                shown = open_notebook(page, url, rig.password)
+                expect(page.locator("#jp-main-statusbar")).to_contain_text("demo | Idle", timeout=60_000)
+                shown.click()
+                page.keyboard.press("Control+Enter")
+                expect(shown.locator(".jp-InputPrompt")).to_have_text(f"[{count}]:", timeout=20_000)
+                expect(shown.locator(".jp-OutputArea-output")).to_have_text("ran")
+    wait_for("it is saved", lambda: '"execution_count": 1' in notebook.read_text())
+    outputs = json.loads(notebook.read_text())["cells"][0]["outputs"]
+    assert ["".join(output["text"]) for output in outputs] == ["ran\n"]
 
 
 def test_no_page_shows_anything_of_a_project_without_the_password(rig: LiveRig) -> None:

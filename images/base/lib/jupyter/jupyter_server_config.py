@@ -8,6 +8,7 @@ share = Path.home() / ".local/share/rigstack/jupyter"
 share.mkdir(parents=True, exist_ok=True)
 
 c.MappingKernelManager.default_kernel_name = "project"
+c.AsyncMappingKernelManager.kernel_manager_class = "rigstack_kernels.KernelManager"
 # The image's own Python runs Jupyter, not people's code.
 c.KernelSpecManager.ensure_native_kernel = False
 c.ServerApp.terminado_settings = {"shell_command": ["/bin/bash", "-l"]}
