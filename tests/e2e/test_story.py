@@ -221,6 +221,46 @@ def test_a_notebook_opened_again_runs_its_cells_and_shows_each_output_once(rig: 
     assert ["".join(output["text"]) for output in outputs] == ["ran\n"]
 
 
+# A room writes the document's path before it asks the store, with each start of the server. See rigstack_documents.py.
+DOCUMENT = """
+import asyncio, tempfile
+from pycrdt import Decoder, Doc, Map, Text
+from pycrdt.store import YDocNotFound
+from rigstack_documents import DocumentStore
+
+async def main(path):
+    for word in ("all ", "that ", "was ", "written", ""):
+        doc, updates = Doc(), []
+        doc.get("state", type=Map)["path"] = "a.ipynb"
+        store = DocumentStore(path="doc")
+        store.db_path = path
+        store.squash_after_inactivity_of = shortened
+        async with store:
+            try:
+                await store.apply_updates(doc)
+            except YDocNotFound:
+                await store.encode_state_as_update(doc)
+            doc.observe(lambda event: updates.append(event.update))
+            text = doc.get("text", type=Text)
+            text += word
+            for update in updates:
+                await store.write(update)
+    state = Decoder(doc.get_state())
+    counts = {state.read_var_uint(): state.read_var_uint() for _ in range(state.read_var_uint())}
+    print(text, min(counts.values()))  # 0 changes of somebody: the first is missing, and a browser waits for it
+
+with tempfile.TemporaryDirectory() as folder:
+    asyncio.run(main(folder + "/documents.db"))
+"""
+
+
+@pytest.mark.parametrize("shortened", ["None", "0"])
+def test_a_document_s_store_is_whole_after_any_number_of_starts(rig: LiveRig, shortened: str) -> None:
+    program = DOCUMENT.replace("= shortened", f"= {shortened}")
+    done = rig.run("compose", "--", "exec", "-T", "demo-notebook", "/opt/jupyter/bin/python", "-c", program)
+    assert (done.stdout, done.returncode) == ("all that was written 1\n", 0), done.stderr
+
+
 def test_no_page_shows_anything_of_a_project_without_the_password(rig: LiveRig) -> None:
     notebook = rig.code() / "secret-plan.ipynb"
     notebook.write_text(json.dumps({**NOTEBOOK, "cells": []}))

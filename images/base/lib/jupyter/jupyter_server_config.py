@@ -23,6 +23,7 @@ c.YDocExtension.document_cleanup_delay = None
 
 # These would else stand in the project's folder, and the history of documents grow for ever.
 c.YDocExtension.session_store_path = str(share / "sessions.json")
+c.YDocExtension.ystore_class = "rigstack_documents.DocumentStore"
 c.SQLiteYStore.db_path = str(share / "documents.db")
 c.SQLiteYStore.squash_after_inactivity_of = 24 * 3600
 
