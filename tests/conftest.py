@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rigstack.host.devices import CDI_FOLDERS
-from tests.live_rig import LiveRig, docker
+from tests.live_rig import LiveRig
 
 MakeRig = Callable[..., LiveRig]
 
@@ -55,11 +55,12 @@ def new_rig(tmp_path_factory: pytest.TempPathFactory, projects: tuple[str, ...])
 
 @pytest.fixture(scope="session")
 def base_images(tmp_path_factory: pytest.TempPathFactory, no_made_up_gpus: None) -> None:
-    """On a machine that never had a rig the first one is brought up alone: processes side by side would all make it."""
+    """Where the base image is not there, or another than today's, the first rig is brought up alone: processes side by
+    side would all make it."""
     with open(tmp_path_factory.getbasetemp().parent / "base-images.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not docker("image", "ls", "--quiet", "rigstack/base"):
-            first = new_rig(tmp_path_factory, ("demo",))
+        first = new_rig(tmp_path_factory, ("demo",))
+        if "rigstack/base:" in first.run("up", "--dry-run").stdout:
             try:
                 first.up()
             finally:
