@@ -52,11 +52,37 @@ def observe_checkup(context: click.Context, helper: str | None) -> Checkup:
         kernel=checkup.newer_kernel(),
         card=observe_card(wake_card()),
     )
+    seen = seen.replace(**_router(context, root))
     try:
         return seen.replace(**_observe_running(place, rig, ddns, helper))
     except (HostError, EngineError) as failed:
         room = checkup.observe_room(rig.dir)
         return seen.replace(services=((failed.what, failed.remedy),), rooms=(room,) if room else ())
+
+
+def _router(context: click.Context, root: Path) -> dict[str, Any]:
+    """Asks the router, where `net open` is in force."""
+    from rigstack.host.net.record import load_record
+
+    record = load_record(root)
+    if record is None:
+        return {}
+    from rigstack.cli.net import look, port_state
+    from rigstack.plan.net import NO_ADDRESS, wanted_ports
+
+    try:
+        found = look(context)
+    except HostError as failed:
+        return {"router_error": failed.what}
+    mapped = any(one.family == 4 for one in record.opened)
+    if mapped and not found.router.maps:
+        return {"router_error": f"the router at {found.lan.gateway} speaks none of UPnP IGD, PCP and NAT-PMP now"}
+    if record.kind == "open" and found.wan.kind == "unknown":
+        return {"router_error": f"{NO_ADDRESS}; {found.wan.words}"}
+    states = {str(port): port_state(found, port)["state"] for port in wanted_ports(found.rig)} if mapped else {}
+    # A rig that never had more than holes for IPv6 has what it can have.
+    wan = found.wan if mapped or found.wan.kind != record.kind else found.wan.replace(kind="open", ways=())
+    return {"router": wan, "lost": tuple(port for port, state in states.items() if state in ("closed", "taken"))}
 
 
 def _dns(rig: Rig, ddns: DdnsReport) -> tuple[str, str]:

@@ -11,7 +11,7 @@ import click
 from rigstack.cli import console
 from rigstack.cli.rig import rig_of
 from rigstack.errors import HostError
-from rigstack.plan.net import LEASE, LONG_LEASE, Opened, Port, Wan, judge_wan, wanted_ports, wants_pinholes
+from rigstack.plan.net import LEASE, LONG_LEASE, Opened, Port, Record, Wan, judge_wan, wanted_ports, wants_pinholes
 from rigstack.value import Value
 
 if TYPE_CHECKING:
@@ -30,7 +30,11 @@ class Seen(Value):
     outside: str
     outside6: str
     wan: Wan
-    record: tuple[Opened, ...] | None
+    record: Record | None
+
+    @property
+    def opened(self) -> tuple[Opened, ...]:
+        return self.record.opened if self.record else ()
 
 
 @click.group()
@@ -49,9 +53,9 @@ def status(context: click.Context, as_json: bool) -> None:
     from rigstack.cli.net_page import document, page
     from rigstack.host.net.outside import hairpin
 
-    seen = _look(context)
+    seen = look(context)
     ports = wanted_ports(seen.rig)
-    states = {str(port): _state(seen, port) for port in ports}
+    states = {str(port): port_state(seen, port) for port in ports}
     local = seen.rig.access.bind if seen.rig.access.bind not in ("", "0.0.0.0", "::") else seen.lan.address
     public = seen.outside or seen.router.address
     turn = hairpin(seen.rig.hostname or local, local, public, ports[0].inside) if public != local and public else ""
@@ -75,7 +79,7 @@ def open_(context: click.Context, dry_run: bool, as_json: bool) -> None:
     from rigstack.host.net.timer import ensure_timer, renewer
     from rigstack.render.net import render_by_hand
 
-    seen = _look(context)
+    seen = look(context)
     if seen.wan.kind == "cgnat" and not seen.router.holes:
         raise HostError(seen.wan.words, details=tuple(f"- {way}" for way in seen.wan.ways), remedy="take one of these")
     if not seen.router.maps and not seen.router.holes:
@@ -91,7 +95,7 @@ def open_(context: click.Context, dry_run: bool, as_json: bool) -> None:
     if dry_run:
         console.result("\n".join(plan_lines(seen, renewer())))
         return
-    opened, failures = _open(seen, LEASE if renewer() else LONG_LEASE)
+    opened, failures = _open(seen, LEASE if renewer() else LONG_LEASE, seen.wan.kind)
     if not failures:
         _ask_for_certificate(seen)
     renewed = ensure_timer(seen.rig.name, seen.root)
@@ -113,14 +117,14 @@ def open_(context: click.Context, dry_run: bool, as_json: bool) -> None:
 @click.pass_context
 def renew(context: click.Context) -> None:
     """What the timer runs: renew what `rigstack net open` opened, and follow rig.toml and this machine's address."""
-    from rigstack.host.net.router import load_record
+    from rigstack.host.net.record import load_record
 
     if load_record(rig_of(context)[0].path) is None:
         console.note("nothing to renew: no port was opened by rigstack net open")
         return
     from rigstack.host.net.timer import renewer
 
-    opened, failures = _open(_look(context, outside=False), LEASE if renewer() else LONG_LEASE)
+    opened, failures = _open(look(context, outside=False), LEASE if renewer() else LONG_LEASE)
     console.note(f"{len(opened)} open")
     _report(context, failures)
 
@@ -130,11 +134,12 @@ def renew(context: click.Context) -> None:
 @click.pass_context
 def close(context: click.Context, dry_run: bool) -> None:
     """Take away exactly what `rigstack net open` opened in the router, and the timer."""
-    from rigstack.host.net.router import close_ports, save_record
+    from rigstack.host.net.record import save_record
+    from rigstack.host.net.router import close_ports
     from rigstack.host.net.timer import remove_timer
 
-    seen = _look(context, outside=False)
-    record = seen.record or ()
+    seen = look(context, outside=False)
+    record = seen.opened
     # Mappings that carry our description and lead here are ours, also when state/ was deleted since.
     known = {(one.how, str(one)) for one in record}
     listed = seen.router.igd.ours() if seen.router.igd else ()
@@ -152,11 +157,12 @@ def close(context: click.Context, dry_run: bool) -> None:
     _report(context, failures)
 
 
-def _look(context: click.Context, *, outside: bool = True) -> Seen:
+def look(context: click.Context, *, outside: bool = True) -> Seen:
     """Everything about the way out. outside: also ask somebody in the world how he sees us."""
     from rigstack.host.net.lan import observe_lan
     from rigstack.host.net.outside import router_after
-    from rigstack.host.net.router import load_record, observe_router
+    from rigstack.host.net.record import load_record
+    from rigstack.host.net.router import observe_router
 
     place, rig = rig_of(context)
     lan = observe_lan(rig.access.bind)
@@ -188,12 +194,20 @@ def _outside(root: Path, rig: Rig, lan: Lan) -> tuple[str, str]:
     return four, public_address(address_places(rig.ddns, 6), lan.address6) if lan.address6 else ""
 
 
-def _open(seen: Seen, lease: int) -> tuple[tuple[Opened, ...], tuple[Failure, ...]]:
-    from rigstack.host.net.router import open_ports, save_record
+def _open(seen: Seen, lease: int, kind: str = "") -> tuple[tuple[Opened, ...], tuple[Failure, ...]]:
+    from rigstack.host.net.record import save_record
+    from rigstack.host.net.router import open_ports
 
     router = seen.router.replace(maps=()) if seen.wan.kind == "cgnat" else seen.router
-    opened, failures = open_ports(router, wanted_ports(seen.rig), seen.record or (), lease)
-    save_record(seen.root, opened)
+    opened, failures = open_ports(router, wanted_ports(seen.rig), seen.opened, lease)
+    record = Record(
+        opened=opened,
+        router=seen.router.address,
+        kind=kind or (seen.record.kind if seen.record else ""),
+        at=int(time.time()),
+        failures=tuple(one.why for one in failures),
+    )
+    save_record(seen.root, record)
     return opened, failures
 
 
@@ -207,10 +221,10 @@ def _ask_for_certificate(seen: Seen) -> None:
         ask_for_certificate(seen.rig)
 
 
-def _state(seen: Seen, port: Port) -> dict[str, Any]:
+def port_state(seen: Seen, port: Port) -> dict[str, Any]:
     """Of one port at the router: state open, taken, closed or unknown; in whose favour; until when."""
-    ours = next((one for one in seen.record or () if one.family == 4 and one.fits(port)), None)
-    hole = any(one.family == 6 and one.fits(port) for one in seen.record or ())
+    ours = next((one for one in seen.opened if one.family == 4 and one.fits(port)), None)
+    hole = any(one.family == 6 and one.fits(port) for one in seen.opened)
     found = {
         "state": "closed",
         "to": "",
@@ -237,7 +251,7 @@ def _state(seen: Seen, port: Port) -> dict[str, Any]:
         }
     if ours and (ours.until == 0 or ours.until > time.time()):
         return {**found, "state": "open", "to": f"{ours.client}:{ours.inside}"}
-    return {**found, "state": "closed" if seen.router.maps or seen.record else "unknown"}
+    return {**found, "state": "closed" if seen.router.maps or seen.opened else "unknown"}
 
 
 def _report(context: click.Context, failures: tuple[Failure, ...]) -> None:

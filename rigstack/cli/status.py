@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from rigstack.cli import console
 from rigstack.cli.rig import rig_of, survey
+from rigstack.config.model import Rig
 from rigstack.host.certificate import observe_certificate, observe_issuer, refusal
 from rigstack.host.ddns import observe_ddns
+from rigstack.plan.ddns import DdnsReport
 from rigstack.plan.fingerprint import fingerprint
 from rigstack.plan.reconcile import reconcile
 from rigstack.plan.status import Status, assess
@@ -50,6 +53,7 @@ def status(context: click.Context, name: str | None, as_json: bool) -> None:
         changed=bool(reconcile(seen.desired, seen.observed)),
         choice=seen.choice,
         ddns=observe_ddns(place.path) if rig.ddns else None,
+        router=_router(place.path, rig),
     )
     if as_json:
         console.result_json(report.document)
@@ -59,6 +63,19 @@ def status(context: click.Context, name: str | None, as_json: bool) -> None:
         context.exit(5)
     if seen.host.broken:
         context.exit(2)
+
+
+def _router(root: Path, rig: Rig) -> tuple[str, str] | None:
+    """What is wrong with the ports that `rigstack net open` opened, by what the last renewal left: nobody is asked."""
+    if not (root / "state/net.json").exists():
+        return None
+    import time
+
+    from rigstack.host.net.record import load_record
+    from rigstack.plan.net import router_problem
+
+    record, told = load_record(root), observe_ddns(root) if rig.ddns else DdnsReport()
+    return router_problem(record, told.public_address, told.updated_at, time.time()) if record else None
 
 
 def _page(report: Status) -> str:

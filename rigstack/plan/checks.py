@@ -161,6 +161,23 @@ def ports(seen: Checkup) -> Finding:
     )
 
 
+def router(seen: Checkup) -> Finding:
+    """What `rigstack net open` opened, asked of the router: it may have forgotten, or have a public address no more."""
+    if seen.router_error:
+        remedy = "rigstack net status"
+        return Finding(check="router", state="fail", evidence=seen.router_error, remedy=remedy)
+    if seen.router is None:
+        return Finding(check="router", state="skip", evidence="nothing was opened by rigstack net open")
+    lost = f"{', '.join(seen.lost)} of the router does not lead here" if seen.lost else ""
+    if seen.router.closed:
+        words = "; ".join(filter(None, (seen.router.words, lost)))
+        remedy = "rigstack net status tells ways out; the first: " + seen.router.ways[0]
+        return Finding(check="router", state="fail", evidence=words, remedy=remedy)
+    if lost:
+        return Finding(check="router", state="fail", evidence=lost, remedy="rigstack net open")
+    return Finding(check="router", state="ok", evidence=f"what was opened leads here; {seen.router.words}")
+
+
 # What must be in force in the gateway (sshd_config(5)), whatever the file says.
 SSHD = {
     "passwordauthentication": "no",
@@ -295,6 +312,7 @@ CHECKS: tuple[Check, ...] = (
     dns,
     certificate,
     ports,
+    router,
     sshd,
     private_files,
     containers,

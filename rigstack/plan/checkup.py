@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rigstack.plan.net import Wan
 from rigstack.plan.wake import Card
 from rigstack.value import Value
 
@@ -94,6 +95,8 @@ class Checkup(Value):
     kernel: a newer one than runs, installed and waiting for a restart, or "".
     updates: packages with a newer version in the lists, of those that matter here; None when nobody keeps lists.
     card: the network card with the default route.
+    router: what the router and the world say of the address, None when `net open` is not in force. lost: ports that it
+    opened and that do not lead here now. router_error: why the router could not be asked.
     """
 
     now: float
@@ -122,3 +125,6 @@ class Checkup(Value):
     updates: tuple[str, ...] | None = None
     kernel: str = ""
     card: Card = Card(interface="")
+    router: Wan | None = None
+    lost: tuple[str, ...] = ()
+    router_error: str = ""

@@ -69,6 +69,20 @@ class Opened(Value):
         return (self.outside, self.inside, self.transport) == (port.outside, port.inside, port.transport)
 
 
+class Record(Value):
+    """What `rigstack net open` left behind, as the last renewal found it.
+
+    router: the router's own address by its own words, "" when it told none. kind: of Wan, at `net open`.
+    at: of the last renewal, seconds since 1970. failures: what the router refused then, one a port.
+    """
+
+    opened: tuple[Opened, ...] = ()
+    router: str = ""
+    kind: str = ""
+    at: int = 0
+    failures: tuple[str, ...] = ()
+
+
 class Wan(Value):
     """What the router's own address says. kind: "open", "direct", "cgnat", "double nat", "translated" or "unknown".
 
@@ -140,6 +154,32 @@ def judge_wan(lan: Lan, router: str | None, outside: str, beyond: str = "") -> W
         return Wan(kind="translated", words=words, ways=_ways(lan))
     agree = ", and so does the world" if outside else ""
     return Wan(kind="open", words=f"the router says {router}{agree}")
+
+
+NO_ADDRESS = "it had a public address at `rigstack net open`, and tells none now"
+
+
+def router_problem(record: Record, public: str, told_at: int, now: float) -> tuple[str, str] | None:
+    """(what, remedy) when what `net open` opened leads here no more, by what is on disk; None when it should.
+
+    public: the address that the world sees, by the DDNS sidecar, which told it at told_at; "" and 0 when not known.
+    A renewal from before that time says nothing: the address may have changed since.
+    """
+    if record.failures:
+        return f"router: {'; '.join(record.failures)}", "rigstack net status says what the router and the world see"
+    ends = [one.until for one in record.opened if one.until]
+    if ends and min(ends) < now:
+        late = f"router: what was opened ended {(now - min(ends)) / 60:.0f} minutes ago, and nothing renewed it"
+        return late, "rigstack net open asks the router again, and says what renews"
+    four = [one for one in record.opened if one.family == 4]
+    if four and not record.router and record.kind == "open":
+        return f"router: {NO_ADDRESS}", "rigstack net status says what the router and the world see"
+    if four and record.router:
+        lan = Lan(interface="", address=four[0].client, prefix=0)
+        wan = judge_wan(lan, record.router, public if record.at > told_at else "")
+        if wan.closed and wan.kind != record.kind:
+            return f"router: {wan.words}", "rigstack net status tells ways out"
+    return None
 
 
 _BRIDGE = "if that box is yours, switch it to bridge (modem) mode, or make it forward the same ports to "

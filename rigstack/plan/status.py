@@ -53,12 +53,13 @@ def assess(
     changed: bool,
     ddns: DdnsReport | None = None,
     choice: Choice | None = None,
+    router: tuple[str, str] | None = None,
 ) -> Status:
     """The state of the rig as one document.
 
     fingerprint: of the gateway's host key. certificate: {mode, expires, issuer, error} of the edge.
     changed: whether `up` would do something. ddns: what the sidecar says of itself.
-    choice: which GPUs each project is given.
+    choice: which GPUs each project is given. router: (what, remedy) of what `net open` opened and leads here no more.
     """
     containers = observed.containers
     url = edge_url(rig, host)
@@ -125,6 +126,8 @@ def assess(
     report = ddns or DdnsReport()
     if rig.ddns and words["ddns"] in ("healthy", "unhealthy", "running") and (found := ddns_problem(report)):
         problems.append(Problem(what=found[0], remedy=found[1]))
+    if router:
+        problems.append(Problem(what=router[0], remedy=router[1]))
     document: dict[str, Any] = {
         "rig": {"name": rig.name, "hostname": rig.hostname, "directory": rig.dir, "state": state},
         "edge": {"state": words["edge"], "url": url, "tls": certificate},

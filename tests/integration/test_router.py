@@ -43,7 +43,9 @@ class Home:
         if between:
             first.switch_on(upnp=False, pcp=False)
         self.rig = folder / "rig"
-        self.rig.mkdir()
+        (self.rig / "secrets").mkdir(parents=True, mode=0o700)
+        (self.rig / "secrets/ddns-password").write_text("a password\n")
+        (self.rig / "secrets/ddns-password").chmod(0o600)
         self.write('[rig]\nname = "box"\n[access]\nssh_port = 22222\n[projects.demo]\nssh_port = 22301\n')
 
     def write(self, text: str) -> None:
@@ -191,6 +193,57 @@ def test_what_was_opened_is_closed_also_when_state_was_deleted(home: Home) -> No
     (home.rig / "state/net.json").unlink()
     assert home.net("close").returncode == 0
     assert not [rule for rule in home.router.mappings() if "7777" not in rule]
+
+
+def doctor(home: Home) -> dict[str, str]:
+    """What `rigstack doctor` finds of the router."""
+    done = home.host.run(*RIGSTACK, "--rig", str(home.rig), "doctor", "--json")
+    assert done.stdout, done.stderr
+    found: list[dict[str, str]] = json.loads(done.stdout)["findings"]
+    return next(one for one in found if one["check"] == "router")
+
+
+def problems(home: Home) -> str:
+    done = home.host.run(*RIGSTACK, "--rig", str(home.rig), "status", "--json")
+    return "; ".join(one["what"] for one in json.loads(done.stdout)["problems"])
+
+
+def test_a_router_that_forgot_or_lost_its_public_address_is_noticed(home: Home) -> None:
+    """The doctor asks the router; status goes by what the last renewal found, and asks nobody."""
+    assert doctor(home)["state"] == "skip"
+    assert home.net("open").returncode == 0
+    assert doctor(home)["state"] == "ok" and "router" not in problems(home)
+
+    home.router.switch_off()
+    home.router.switch_on()
+    forgotten = doctor(home)
+    assert (forgotten["state"], forgotten["remedy"]) == ("fail", "rigstack net open")
+    assert "443/tcp, 443/udp, 22222/tcp" in forgotten["evidence"]
+    assert home.net("open").returncode == 0
+    assert doctor(home)["state"] == "ok"
+
+    # The provider puts a translator in between: the world sees its address.
+    answers = home.internet.folder / "answers"
+    answers.write_text(json.dumps({"ip": "11.7.0.99", "answer": ""}))
+    between = doctor(home)
+    assert between["state"] == "fail" and "the router says 11.7.0.2, the world sees 11.7.0.99" in between["evidence"]
+    # And gives the router one of the shared addresses.
+    home.router.new_address("100.64.3.2/24", "100.64.3.1")
+    try:
+        shared = doctor(home)
+        assert shared["state"] == "fail" and "tells none now" in shared["evidence"], shared
+        assert "router" not in problems(home)
+        assert home.net("renew").returncode == 0  # it takes them all the same
+        assert "tells none now" in problems(home)
+    finally:
+        home.router.new_address("11.7.0.2/24", "11.7.0.1")
+        answers.write_text(json.dumps({"ip": "", "answer": ""}))
+    assert home.net("renew").returncode == 0
+    assert doctor(home)["state"] == "ok" and "router" not in problems(home)
+    home.router.switch_off()
+    assert "speaks none of" in doctor(home)["evidence"]
+    home.router.switch_on()
+    assert home.net("close").returncode == 0
 
 
 def test_a_port_of_somebody_else_is_named_and_left(home: Home) -> None:

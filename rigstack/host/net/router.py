@@ -1,21 +1,16 @@
-"""Opens the rig's ports in the router and closes exactly those again; what was opened stands in state/net.json."""
+"""Opens the rig's ports in the router and closes exactly those again."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 from rigstack.errors import HostError
-from rigstack.host.files import read_text, write_file
 from rigstack.host.net.pcp import NatPmp, Pcp
 from rigstack.host.net.upnp import Igd, Pinholes, find_igd
 from rigstack.plan.net import Lan, Opened, Port, is_private
 from rigstack.value import Value
-
-RECORD = "state/net.json"
 
 
 class Speaker(Protocol):
@@ -156,23 +151,3 @@ def close_ports(router: Router, opened: Iterable[Opened]) -> tuple[Failure, ...]
             remedy = f"it ends by itself at {ends}" if ends else "take it away in the router's pages"
             failures.append(Failure(port=str(one), why=failed.what, remedy=remedy))
     return tuple(failures)
-
-
-def load_record(root: Path) -> tuple[Opened, ...] | None:
-    """What stands open by our doing; None when nobody ever said `net open`, or said `net close` since."""
-    try:
-        document = json.loads(read_text(root / RECORD) or "null")
-        return None if document is None else tuple(Opened(**one) for one in document["opened"])
-    except (ValueError, TypeError, KeyError):
-        return None
-
-
-def save_record(root: Path, opened: Sequence[Opened] | None) -> None:
-    """Writes it down, or takes the file away for None. Raises HostError."""
-    path = root / RECORD
-    if opened is None:
-        path.unlink(missing_ok=True)
-        return
-    there = root.stat()
-    text = json.dumps({"schema": 1, "opened": [one.__dict__ for one in opened]}, indent=2) + "\n"
-    write_file(path, text, mode=0o600, owner=(there.st_uid, there.st_gid))

@@ -249,7 +249,8 @@ class Pinholes:
         try:
             self._ask("DeletePinhole", UniqueID=opened.key)
         except Refused as refused:
-            if refused.code != 704:  # no such hole
+            # No such hole; or a router that started anew does not know the number, which is the only argument.
+            if refused.code not in (704, 402):
                 raise self._igd._failed(f"does not close the hole for port {opened}", refused) from None
 
     def _ask(self, action: str, **words: object) -> dict[str, str]:

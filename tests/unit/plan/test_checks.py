@@ -6,6 +6,7 @@ import pytest
 
 from rigstack.plan import checks
 from rigstack.plan.checkup import Certificate, Checkup, Chmod, Finding, Hardening, Reached, Room
+from rigstack.plan.net import Wan
 from rigstack.plan.wake import Card
 
 DAY = 86400
@@ -25,6 +26,8 @@ GOOD_CONTAINER = Hardening(
     user="1000:1000",
     socket=False,
 )
+OPEN = Wan(kind="open", words="the router says 203.0.113.9, and so does the world")
+SHARED = Wan(kind="cgnat", words="it is shared", ways=("IPv6: ask the provider for it",))
 WELL = Checkup(
     now=30 * DAY,
     hostname="rig.example.net",
@@ -45,6 +48,7 @@ WELL = Checkup(
     published=("*:443",),
     updates=(),
     card=CARD,
+    router=OPEN,
 )
 BROKEN: dict[str, tuple[dict[str, object], str, str, str]] = {
     "a sick service": ({"services": (("edge is exited", "rigstack logs edge"),)}, "services", "fail", "edge is exited"),
@@ -129,6 +133,9 @@ BROKEN: dict[str, tuple[dict[str, object], str, str, str]] = {
     ),
     "ufw that sees nothing": ({"ufw": True}, "firewall", "warn", "does not see what containers publish: *:443"),
     "an update": ({"updates": ("runc",)}, "updates", "warn", "newer: runc"),
+    "a router that forgot": ({"lost": ("443/tcp",)}, "router", "fail", "443/tcp of the router does not lead here"),
+    "a shared address since": ({"router": SHARED}, "router", "fail", "it is shared"),
+    "a router that does not answer": ({"router_error": "it is silent"}, "router", "fail", "it is silent"),
     "no wake on lan": ({"card": CARD.replace(enabled=False)}, "wake on lan", "warn", "eth0 may not wake"),
 }
 
@@ -158,7 +165,7 @@ def test_every_check_has_a_case_that_breaks_it() -> None:
 def test_what_nobody_could_see_is_skipped_and_not_called_good() -> None:
     states = {one.check: one.state for one in checks.examine(Checkup(now=0))}
     skipped = {"engine socket", "live restore", "dns", "certificate", "reachable", "sshd policy", "containers"}
-    assert {name for name, state in states.items() if state == "skip"} == {*skipped, "updates", "wake on lan"}
+    assert {name for name, state in states.items() if state == "skip"} == {*skipped, "router", "updates", "wake on lan"}
 
 
 def test_fixes_only_ever_take_rights_away() -> None:

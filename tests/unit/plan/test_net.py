@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from builders import a_rig
 
-from rigstack.plan.net import Lan, Port, judge_wan, wanted_ports, wants_pinholes
+from rigstack.plan.net import Lan, Opened, Port, Record, judge_wan, router_problem, wanted_ports, wants_pinholes
 
 HOME = Lan(interface="eth0", address="192.168.1.10", prefix=24, gateway="192.168.1.1", address6="2001:db8::10")
 
@@ -61,3 +63,41 @@ def test_what_addresses_prove(name: str) -> None:
 
 def test_a_port_says_its_number_and_transport() -> None:
     assert str(Port(outside=80, inside=8080, transport="tcp", what="")) == "80/tcp"
+
+
+def a_record(router: str = "203.0.113.9", **changes: Any) -> Record:
+    """Renewed at 1000, until 4600."""
+    port = Opened(
+        how="UPnP IGD",
+        family=4,
+        outside=443,
+        inside=443,
+        transport="tcp",
+        what="edge",
+        client="192.168.1.10",
+        router="192.168.1.1",
+        until=4600,
+    )
+    return Record(opened=(port,), router=router, kind="open", at=1000).replace(**changes)
+
+
+# record, what the world sees, when the provider was told that, now -> words, "" for no problem
+ROUTERS = {
+    "as it should be": (a_record(), "203.0.113.9", 500, 1600, ""),
+    "nobody tells the public address": (a_record(), "", 0, 1600, ""),
+    "the world sees another": (a_record(), "198.51.100.1", 500, 1600, "the world sees 198.51.100.1"),
+    "the address changed since the renewal": (a_record(), "198.51.100.1", 1100, 1600, ""),
+    "shared since": (a_record("100.64.3.2"), "198.51.100.1", 500, 1600, "carrier-grade NAT"),
+    "another router since": (a_record("192.168.178.2"), "", 0, 1600, "another router behind it"),
+    "no address since": (a_record(""), "", 0, 1600, "tells none now"),
+    "shared from the beginning": (a_record("100.64.3.2", kind="cgnat"), "", 0, 1600, ""),
+    "refused": (a_record(failures=("it refuses port 443/tcp",)), "", 0, 1600, "refuses port 443/tcp"),
+    "nothing renews": (a_record(), "", 0, 4900, "ended 5 minutes ago"),
+}
+
+
+@pytest.mark.parametrize("name", ROUTERS)
+def test_what_was_opened_and_leads_here_no_more_is_told(name: str) -> None:
+    record, public, told_at, now, words = ROUTERS[name]
+    found = router_problem(record, public, told_at, now)
+    assert words in found[0] if found else not words
