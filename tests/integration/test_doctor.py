@@ -20,6 +20,7 @@ from rigstack.plan import checks
 from rigstack.plan.checkup import Checkup
 from tests.conftest import MakeRig
 from tests.live_rig import LiveRig, docker, free_port, wait_for
+from tests.own_engine import OwnEngine
 
 
 @pytest.fixture(scope="module")
@@ -244,15 +245,23 @@ def test_what_others_changed_on_the_machine_is_named(
     old = re.sub(rf"(^Package: {name}\n(?:.+\n)*?Version: ).*$", r"\g<1>0.0.1", status, count=1, flags=re.M)
     (tmp_path / "status").write_text(old)
     (tmp_path / "apt.conf").write_text(f'Dir::State::status "{tmp_path}/status";\n')
+    # An older compose, played by a script that tells its version; and a sidecar that saw another address than DNS has.
+    plugin = tmp_path / "cli-plugins/docker-compose"
+    plugin.parent.mkdir()
+    plugin.write_text('#!/bin/sh\necho \'{"SchemaVersion": "0.1.0", "Version": "v2.30.3"}\'\n')
+    plugin.chmod(0o755)
+    report = bare.path / "state/ddns-cache/state.json"
+    report.write_text('{"public_address": "203.0.113.9"}')
     before = bare.toml
     bare.set("hostname", '"rig.example.net"')
     bare.set("http_port", free_port())  # in rig.toml, and not yet open
     try:
         argv = [*inside, *bare.program, "--rig", str(bare.path), "doctor", "--json", "--from", "helper"]
-        environment = {**os.environ, "APT_CONFIG": str(tmp_path / "apt.conf")}
+        environment = {**os.environ, "APT_CONFIG": str(tmp_path / "apt.conf"), "DOCKER_CONFIG": str(tmp_path)}
         done = subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=120)
     finally:
         (bare.path / "rig.toml").write_text(before)
+        report.unlink()
     assert done.stdout, done.stderr
     found = {one["check"]: one for one in json.loads(done.stdout)["findings"]}
     assert found["firewall"]["state"] == "warn" and f":{foreign}" in found["firewall"]["evidence"]
@@ -262,6 +271,9 @@ def test_what_others_changed_on_the_machine_is_named(
     assert found["reachable"]["state"] == "warn", found["reachable"]
     assert "no answer to helper" in found["reachable"]["evidence"]
     assert str(bare.https_port) not in found["reachable"]["evidence"]
+    assert found["known holes"]["state"] == "warn" and "compose 2.30.3 is below" in found["known holes"]["evidence"]
+    assert "CVE-2025-62725" in found["known holes"]["evidence"] and "apt-get" in found["known holes"]["remedy"]
+    assert found["dns"]["state"] == "fail" and "the public address is 203.0.113.9" in found["dns"]["evidence"]
 
 
 def test_a_socket_that_everybody_may_use_is_named_and_closed(bare: LiveRig, tmp_path: Path) -> None:
@@ -275,6 +287,19 @@ def test_a_socket_that_everybody_may_use_is_named_and_closed(bare: LiveRig, tmp_
         assert found["engine socket"]["state"] == "fail" and "is root through it" in found["engine socket"]["evidence"]
         bare.run("doctor", "--fix", env=environment)
         assert door.stat().st_mode & 0o777 == 0o660
+
+
+def test_an_engine_whose_restart_would_stop_containers(bare: LiveRig, own_engine: OwnEngine) -> None:
+    own_engine.start()
+    there = {"DOCKER_HOST": f"unix://{own_engine.socket}"}
+
+    def finding() -> dict[str, str]:
+        found: list[dict[str, str]] = json.loads(bare.run("doctor", "--json", env=there).stdout)["findings"]
+        return next(one for one in found if one["check"] == "live restore")
+
+    assert finding()["state"] == "warn" and '"live-restore": true' in finding()["remedy"]
+    own_engine.set('{"live-restore": true}')
+    wait_for("what the remedy says helps", lambda: finding()["state"] == "ok")
 
 
 @contextlib.contextmanager
