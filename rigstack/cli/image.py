@@ -88,14 +88,20 @@ def why(context: click.Context, project: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_context
 def prune(context: click.Context, dry_run: bool, as_json: bool) -> None:
-    """Remove images of this rig's projects, except what is deployed or wanted, and the one before."""
-    from rigstack.engine.images import observe_stored, remove_image
-    from rigstack.plan.stored import prunable
+    """Remove images of this rig's projects, except what is deployed or wanted, and the one before.
+
+    Also base images and those of gateway, edge and ddns that no rig of this machine has needed for an hour.
+    """
+    from rigstack.engine.images import observe_all_stored, observe_stored, observe_used, remove_image
+    from rigstack.plan.stored import prunable, prunable_shared
 
     place, rig = rig_of(context)
     seen = survey(place, rig)
-    kept = {one.image for one in seen.observed.containers.values()} | {one.tag for one in seen.desired.images}
-    doomed = prunable(observe_stored(rig.name), frozenset(kept), frozenset(one.name for one in rig.projects))
+    kept = observe_used() | {one.tag for one in seen.desired.images}
+    doomed = prunable(observe_stored(rig.name), kept, frozenset(one.name for one in rig.projects))
+    gone = {one.tag for one in doomed}
+    rest = (one for one in observe_all_stored() if one.tag not in gone)
+    doomed += prunable_shared(rest, kept, before=time.time() - 3600)
     for one in doomed:
         if not dry_run:
             remove_image(one.tag)

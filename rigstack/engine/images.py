@@ -1,4 +1,4 @@
-"""Asks for and removes the images that the engine keeps for a rig's projects."""
+"""Asks for and removes the images that the engine keeps for rigs."""
 
 from __future__ import annotations
 
@@ -33,6 +33,27 @@ def _stored(tag: str) -> StoredImage:
         inputs=json.loads(labels.get("rigstack.inputs", "{}")),
         lines={name: tuple(lines) for name, lines in json.loads(labels.get("rigstack.lines", "{}")).items()},
     )
+
+
+def observe_all_stored() -> tuple[StoredImage, ...]:
+    """The images of all rigs of this machine, and what they share; without `lines`."""
+    filters = quote(json.dumps({"label": ["rigstack.image"]}))
+    return tuple(
+        StoredImage(
+            tag=tag,
+            kind=str(entry["Labels"]["rigstack.image"]),
+            size=int(entry["Size"]),
+            tagged=float(entry["Created"]),
+            inputs=json.loads(entry["Labels"].get("rigstack.inputs", "{}")),
+        )
+        for entry in api.get(f"/images/json?filters={filters}")
+        for tag in entry.get("RepoTags") or ()
+    )
+
+
+def observe_used() -> frozenset[str]:
+    """The images of all containers of this machine, running or not."""
+    return frozenset(str(entry["Image"]) for entry in api.get("/containers/json?all=true"))
 
 
 def _seconds(stamp: str) -> float:

@@ -1,4 +1,4 @@
-"""The images that the engine keeps for a rig's projects: which is the previous one, and which may go. Pure."""
+"""The images that the engine keeps for rigs: which is a project's previous one, and which may go. Pure."""
 
 from __future__ import annotations
 
@@ -45,3 +45,13 @@ def prunable(images: Iterable[StoredImage], kept: frozenset[str], projects: froz
             rest = [one.tag for one in newest if one.kind == kind and one.tag not in kept]
             spared.update(rest[:1])
     return tuple(one for one in everything if one.project and one.tag not in spared)
+
+
+def prunable_shared(images: Iterable[StoredImage], kept: frozenset[str], before: float) -> tuple[StoredImage, ...]:
+    """Images that the machine's rigs share and none needs: not in `kept`, and nothing in `images` is built on them.
+
+    before: those made later, in seconds since 1970, stay: a rig may be about to start them.
+    """
+    everything = list(images)
+    below = {value for one in everything for value in one.inputs.values()}
+    return tuple(one for one in everything if not one.project and one.tagged < before and one.tag not in kept | below)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 
 import pytest
 
@@ -84,8 +85,14 @@ def test_back_to_the_previous_image_and_on_again(rig: LiveRig) -> None:
         rig.up("--yes")
     kept = [row["image"] for row in images()][:2]
     assert len(images()) == 4
-    assert len(rig.run("image", "prune", "--dry-run").stdout.splitlines()) == 2
+    shared = f"rigstack/base:{rig.name}"  # an old one, on which nothing is built
+    old = ("--build-arg=SOURCE_DATE_EPOCH=1", "--label=rigstack.image=base", f"--tag={shared}")
+    subprocess.run(["docker", "build", "-q", *old, "-"], input="FROM scratch\n", text=True, check=True)
+    doomed = rig.run("image", "prune", "--dry-run").stdout
+    assert doomed.count(f"rigstack/{rig.name}-") == 2
+    assert doomed.count(shared) == 1
     assert rig.run("image", "prune").returncode == 0
+    assert docker("image", "ls", "-q", shared) == ""
     assert [row["image"] for row in images()] == kept
     assert rig.run("project", "rollback", "demo", "--to", "nonsense").returncode == 2
 

@@ -14,7 +14,7 @@ from rigstack.plan.desired import Desired, desire
 from rigstack.plan.host import OwnDockerfile, ProjectInputs
 from rigstack.plan.images import locked_base
 from rigstack.plan.reconcile import reconcile
-from rigstack.plan.stored import StoredImage, previous, prunable
+from rigstack.plan.stored import StoredImage, previous, prunable, prunable_shared
 
 
 def stored(tag: str, tagged: float, kind: str = "project-demo") -> StoredImage:
@@ -42,6 +42,14 @@ def test_prune_spares_what_is_deployed_and_the_one_before() -> None:
     doomed = prunable((*IMAGES, *own), frozenset({"d4", "o2"}), frozenset({"demo"}))
     assert [one.tag for one in doomed] == ["d2", "d1", "c1", "o0"]
     assert [one.tag for one in prunable(IMAGES, frozenset({"d1"}), frozenset({"demo", "cifar"}))] == ["d3", "d2"]
+
+
+def test_prune_spares_shared_images_that_somebody_needs() -> None:
+    shared = [stored(tag, 1, "base") for tag in ("rigstack/base:1", "rigstack/base:2", "rigstack/base:3")]
+    shared += [stored("rigstack/edge:1", 1, "edge"), stored("rigstack/edge:2", 2, "edge")]
+    theirs = stored("x", 1).replace(inputs={"base image": "rigstack/base:2"})
+    doomed = prunable_shared([theirs, *shared], frozenset({"rigstack/base:3"}), before=2)
+    assert [one.tag for one in doomed] == ["rigstack/base:1", "rigstack/edge:1"]
 
 
 def locked(lock: Lock, text: str = DEMO_AND_CIFAR) -> Desired:
