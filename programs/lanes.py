@@ -87,11 +87,12 @@ class Stream:
 
 
 def _read(place: int, size: int) -> bytes:
-    """That many bytes; none when `place` ends before."""
+    """That many bytes; none when `place` ends or breaks before."""
     parts = []
-    while size and (part := os.read(place, size)):
-        parts.append(part)
-        size -= len(part)
+    with contextlib.suppress(OSError):
+        while size and (part := os.read(place, size)):
+            parts.append(part)
+            size -= len(part)
     return b"" if size else b"".join(parts)
 
 
@@ -101,6 +102,15 @@ def _write(place: int, *parts: bytes) -> None:
         rest = memoryview(b"".join(parts))[done:]
         while rest:
             rest = rest[os.write(place, rest) :]
+
+
+def _widen(*pipes: int) -> None:
+    """Room for several pieces, where the system has it (pipe(7)): a third less time of the processors."""
+    with contextlib.suppress(ImportError, AttributeError, OSError):  # macOS; no pipe; the person's share is used up
+        import fcntl
+
+        for pipe in pipes:
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 1 << 20)
 
 
 def _beside(work, *arguments) -> threading.Thread:  # type: ignore[no-untyped-def]
@@ -170,6 +180,7 @@ def _connect(ssh: list[str], words: str, *, silent: bool = False) -> subprocess.
         stderr=subprocess.DEVNULL if silent else None,
         bufsize=0,
     )
+    _widen(lane.stdin.fileno(), lane.stdout.fileno())
     _write(lane.stdin.fileno(), program)
     return lane
 
@@ -187,10 +198,12 @@ def _lane(stream: Stream, lane: subprocess.Popen[bytes], cut: threading.Event) -
 def there(name: str, command: str) -> int:
     """Returns the command's status. Its stdin and stdout are the stream; further lanes come in by a socket."""
     child = subprocess.Popen(["sh", "-c", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+    _widen(child.stdout.fileno(), child.stdin.fileno())
     stream = Stream(child.stdout.fileno(), child.stdin.fileno())
     sending = []
 
     def take(source: int, sink: int) -> None:
+        _widen(source, sink)
         os.write(sink, b"+")
         sending.append(_beside(stream.send, sink))
         _beside(lambda: stream.receive(source) or os._exit(LOST))

@@ -57,6 +57,12 @@ def test_packages_of_the_image_are_listed(rig: LiveRig) -> None:
     document = json.loads(rig.run("image", "packages", "demo", "--json").stdout)
     assert {"name": "six", "version": "1.16.0"} in document["python"]
     assert "openssh-server" in {one["name"] for one in document["debian"]}
+    row = next(
+        one for one in json.loads(rig.run("image", "list", "--layers", "--json").stdout)["images"] if one["deployed"]
+    )
+    assert row["project"] == "demo"
+    assert any("install-python" in layer["made_by"] and layer["size"] > 1e6 for layer in row["layers"])
+    assert sum(layer["size"] for layer in row["layers"]) <= row["size"] * 1.01
 
 
 def test_back_to_the_previous_image_and_on_again(rig: LiveRig) -> None:
