@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 RIG ?= $(shell getent passwd "$${SUDO_USER:-$$(id -un)}" | cut -d: -f6)/rig
 # Keys that may log in, for the first `make up`: make up KEY=github:you
 KEY ?=
+# Where the caller's environment forbids bytecode, each of a thousand starts of Python would compile rigstack anew.
+unexport PYTHONDONTWRITEBYTECODE
 INIT_FLAGS := $(if $(KEY),--key "$(KEY)") $(if $(HOST),--hostname "$(HOST)")
 
 .PHONY: up test unit integration e2e audit lint lock bench docs wheel clean help

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
-from rigstack import process
+import command
+
 from rigstack.process import Completed
 
 
@@ -23,4 +23,4 @@ def make_bare_rig(folder: Path) -> Path:
 def rigstack(rig: Path, *words: str) -> Completed:
     """The real command on that rig; no engine answers it, and it sees no GPU."""
     env = {"DOCKER_HOST": f"unix://{rig}/no-engine", "RIGSTACK_CDI_DIR": str(rig / "no-cdi")}
-    return process.run((sys.executable, "-m", "rigstack", "--rig", str(rig), *words), env=env, cwd=str(rig))
+    return command.rigstack("--rig", str(rig), *words, cwd=rig, env=env)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 from pathlib import Path
 
@@ -26,6 +27,7 @@ def name_of(path: Path) -> str:
 MODULES = {name_of(path): tree for path, tree in TREES.items()}
 
 
+@functools.cache
 def imports_of(module: str) -> set[str]:
     """Every module that `module` imports, also inside functions; `from a import b` is a, and a.b if a module."""
     found: set[str] = set()

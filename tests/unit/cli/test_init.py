@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 from pathlib import Path
 
+import command
 import pytest
 from builders import ALICE, BOB
 
-from rigstack import process
 from rigstack.config.load import load_rig
 from rigstack.process import Completed
 
 
 def init(home: Path, *words: str) -> Completed:
-    argv = (sys.executable, "-m", "rigstack", "init", *words)
-    return process.run(argv, cwd=str(home), env={"HOME": str(home), "DOCKER_HOST": "unix:///nonexistent"})
+    return command.rigstack("init", *words, cwd=home, env={"HOME": str(home), "DOCKER_HOST": "unix:///nonexistent"})
 
 
 def test_it_makes_a_rig_in_the_home(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import command
 import pytest
 from fake_engine import fake_engine
 
@@ -83,7 +84,7 @@ def listed(root: Path, desired: Desired, *, gpus: str = "", **changed: str) -> l
 
 
 def rigstack(root: Path, url: str, *words: str) -> process.Completed:
-    return process.run((sys.executable, "-m", "rigstack", *words), cwd=str(root), env={"DOCKER_HOST": url})
+    return command.rigstack(*words, cwd=root, env={"DOCKER_HOST": url})
 
 
 def test_up_does_nothing_with_one_request(settled_rig: tuple[Path, Desired]) -> None:
