@@ -1,4 +1,4 @@
-"""The real entry point, as a person's shell calls it: exit codes, what goes where, and what is not imported."""
+"""The entry point, as a person's shell calls it: exit codes, what goes where, and what is not imported."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+import command
 import pytest
 from builders import ALICE
 from fake_engine import fake_engine
@@ -22,7 +23,7 @@ NOWHERE = "unix:///nonexistent/docker.sock"
 def rigstack(*words: str, cwd: Path, home: Path | None = None, **env: str) -> Completed:
     """Runs rigstack in a folder with a home of its own and no engine, unless DOCKER_HOST names one."""
     given = {"HOME": str(home or cwd), "DOCKER_HOST": NOWHERE, "RIGSTACK_CDI_DIR": str(cwd / "no-cdi"), **env}
-    return process.run((sys.executable, "-m", "rigstack", *words), cwd=str(cwd), env=given)
+    return command.rigstack(*words, cwd=cwd, env=given)
 
 
 @pytest.fixture
@@ -113,6 +114,15 @@ def test_commands_that_need_a_rig_that_was_up(rig: Path) -> None:
         assert (done.status, "was never brought up" in done.stderr) == (2, True)
     done = rigstack("trust", cwd=rig)
     assert (done.status, "rigstack up" in done.stderr) == (3, True)
+
+
+def test_a_start_from_nothing_does_the_same(rig: Path) -> None:
+    """The other tests' commands are forked from a process that has imported everything (command.py)."""
+    for words in (("status",), ("--version",), ("stauts",), ("config", "check")):
+        env = {"HOME": str(rig), "DOCKER_HOST": NOWHERE}
+        done = process.run((sys.executable, "-m", "rigstack", *words), cwd=str(rig), env=env)
+        forked = command.rigstack(*words, cwd=rig, env=env)
+        assert (done.status, done.stdout, done.stderr) == (forked.status, forked.stdout, forked.stderr)
 
 
 def test_version_and_reference(tmp_path: Path) -> None:
