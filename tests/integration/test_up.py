@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 
+from pytest_docker.plugin import get_docker_services
+
+from rigstack.assets import assets_dir
 from tests.conftest import MakeRig
 from tests.live_rig import LiveRig, docker
 
@@ -23,6 +26,22 @@ def test_compose_sees_the_same_rig(rig: LiveRig) -> None:
     assert rig.run("compose", "--", "config", "--quiet").returncode == 0
     listed = rig.run("compose", "--", "ps", "--services").stdout.split()
     assert sorted(listed) == ["demo-notebook", "demo-workspace", "edge", "gateway"]
+
+
+def test_plain_docker_compose_brings_the_same_rig_up(rig: LiveRig) -> None:
+    """Without rigstack between: what it wrote down is enough for the tools that people know."""
+    assert rig.run("down").returncode == 0
+    assert rig.containers() == {}
+    state = rig.path / "state"
+    files = [str(assets_dir() / "compose.yaml"), str(state / "compose.json")]
+    environment = " ".join(f'--env-file "{file}"' for file in sorted(state.glob("*.env")))
+    command = f'docker compose {environment} --project-directory "{rig.path}"'
+    setup = ["up --detach --no-build --pull never --wait"]
+    with get_docker_services(command, files, f"rigstack-{rig.name}", setup, []) as services:
+        assert services.port_for("edge", 443) == rig.https_port
+        services.wait_until_responsive(lambda: rig.curl("/p/demo/api", "--fail").returncode == 0, 30, 0.2)
+    assert rig.ssh("demo", "echo in").stdout == "in\n"
+    assert rig.run("up", "--dry-run").stdout.strip() == "nothing to do"
 
 
 def test_a_stopped_container_comes_back(rig: LiveRig) -> None:
