@@ -105,7 +105,8 @@ def _observe_running(place: RigDir, rig: Rig, ddns: DdnsReport, helper: str | No
     tried = (*((port, True) for port in ports), (rig.access.http_port, False))
     address = rig.access.bind if rig.access.bind not in ("", "0.0.0.0", "::") else "127.0.0.1"
     found: dict[str, Any] = {
-        "services": tuple((one.what, one.remedy) for one in status.problems),
+        "services": tuple((one.what, one.remedy) for one in status.problems if one.check == "services"),
+        "no_gpu": tuple((one.what, one.remedy) for one in status.problems if one.check == "gpu"),
         "rooms": tuple(one for one in rooms if one),
         "reached": tuple(checkup.reach_from(helper, name, port, needed=needed) for port, needed in tried)
         if helper

@@ -39,7 +39,9 @@ def known_holes(seen: Checkup) -> Finding:
 
 
 def gpu(seen: Checkup) -> Finding:
-    return _from_problems("gpu", seen.gpu, good="driver, toolkit and CDI specification agree, or there is no GPU")
+    if seen.gpu:
+        return _from_problems("gpu", seen.gpu, good="")
+    return _from_problems("gpu", seen.no_gpu, good="driver, toolkit and CDI specification agree", state="warn")
 
 
 def engine_socket(seen: Checkup) -> Finding:

@@ -85,7 +85,8 @@ class Reached(Value):
 class Checkup(Value):
     """All that was observed; None or empty is "could not be asked".
 
-    services: (what, remedy) of `rigstack status`. missing, holes, gpu: likewise, of the machine.
+    services: (what, remedy) of `rigstack status`. missing, holes, gpu: likewise, of the machine. no_gpu: projects ask
+    for one, and it has none.
     engine: its version, "" when it does not answer. live_restore: as the engine says.
     socket, socket_mode: the engine's. modes: path -> mode of what must be private (folders end in "/").
     clock_ahead: seconds by which the rig's newest file is ahead of the clock. clock_synced: what the kernel says.
@@ -106,6 +107,7 @@ class Checkup(Value):
     missing: tuple[tuple[str, str], ...] = ()
     holes: tuple[tuple[str, str], ...] = ()
     gpu: tuple[tuple[str, str], ...] = ()
+    no_gpu: tuple[tuple[str, str], ...] = ()
     live_restore: bool | None = None
     socket: str = ""
     socket_mode: int | None = None

@@ -14,10 +14,11 @@ from rigstack.value import Value
 
 
 class Problem(Value):
-    """Something that does not work, and what to do about it."""
+    """Something that does not work, and what to do about it. check: the check of the doctor that tells it."""
 
     what: str
     remedy: str
+    check: str = "services"
 
 
 class Status(Value):
@@ -100,7 +101,9 @@ def assess(
             Problem(what="no key may log in", remedy="add one to [access] authorized_keys, then rigstack up")
         )
     if host.gpu.kind == "none" and rig.gpu_mode != "none" and any(p.gpus not in ("none", 0) for p in rig.projects):
-        problems.append(Problem(what=f"no GPU in containers: {host.gpu.why}", remedy="rigstack host check"))
+        problems.append(
+            Problem(what=f"no GPU in containers: {host.gpu.why}", remedy="rigstack host check", check="gpu")
+        )
     if host.gpu.stale:
         problems.append(
             Problem(

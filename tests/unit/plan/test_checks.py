@@ -54,6 +54,7 @@ BROKEN: dict[str, tuple[dict[str, object], str, str, str]] = {
     "a sick service": ({"services": (("edge is exited", "rigstack logs edge"),)}, "services", "fail", "edge is exited"),
     "no engine": ({"missing": (("missing: engine", "sudo rigstack host setup"),)}, "engine", "fail", "missing: engine"),
     "a hole": ({"holes": (("runc 1.1 is below", "upgrade"),)}, "known holes", "warn", "runc 1.1"),
+    "no GPU for those who want one": ({"no_gpu": (("no GPU in containers", "check"),)}, "gpu", "warn", "no GPU"),
     "a stale CDI specification": ({"gpu": (("stale", "setup"),)}, "gpu", "fail", "stale"),
     "an open socket": ({"socket_mode": 0o666}, "engine socket", "fail", "every user of this machine is root"),
     "no live restore": ({"live_restore": False}, "live restore", "warn", "containers stop"),

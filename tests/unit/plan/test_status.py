@@ -101,7 +101,9 @@ def test_a_difference_to_rig_toml_is_told() -> None:
 
 
 def test_no_key_and_no_gpu_are_told() -> None:
-    words = [p.what for p in status(DEMO, None, authorized_keys=(), gpu=Gpu(kind="none", why="no card")).problems]
+    problems = status(DEMO, None, authorized_keys=(), gpu=Gpu(kind="none", why="no card")).problems
+    words = [p.what for p in problems]
+    assert [p.check for p in problems] == ["services", "gpu"]
     assert words == ["no key may log in", "no GPU in containers: no card"]
     assert status("[projects.demo]\ngpus = 'none'", None, gpu=Gpu(kind="none", why="no card")).problems == ()
 
