@@ -36,8 +36,9 @@ integration: $(VENV)/.dev ## Tests against the real engine
 e2e: $(VENV)/.dev ## The whole way, from init to a browser
 	$(BIN)/pytest tests/e2e $(PYTEST_FLAGS)
 
-audit: $(VENV)/.dev ## What a stranger sees: ssh-audit's verdict, headers, banners
-	$(BIN)/pytest tests/audit $(PYTEST_FLAGS)
+audit: $(VENV)/.dev ## What a stranger sees: ssh-audit, testssl, nmap, hydra, the CIS benchmark
+	@tests/install-needs
+	$(BIN)/pytest tests/audit -n 2 --dist loadfile $(PYTEST_FLAGS)
 
 lint: $(VENV)/.dev ## ruff, mypy, hadolint, shellcheck
 	$(BIN)/ruff check .

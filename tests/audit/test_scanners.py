@@ -1,10 +1,12 @@
-"""What scanners may find: testssl.sh and nmap from outside, the CIS Docker Benchmark inside."""
+"""What scanners may find: testssl.sh, nmap and hydra from outside, the CIS Docker Benchmark inside."""
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,7 +31,7 @@ def openssl(*words: str) -> None:
 
 @pytest.fixture(scope="module")
 def public(make_rig: MakeRig, tmp_path_factory: pytest.TempPathFactory) -> tuple[LiveRig, Path]:
-    """A rig with a name and a certificate as a public authority would give it; and that authority's root."""
+    """A rig with all that there is and a certificate as a public authority would give it; and that authority's root."""
     folder = tmp_path_factory.mktemp("authority")
     key, root = str(folder / "ca.key"), folder / "ca.pem"
     curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
@@ -40,64 +42,74 @@ def public(make_rig: MakeRig, tmp_path_factory: pytest.TempPathFactory) -> tuple
     (folder / "ext").write_text(extensions)
     signed = ("-CA", str(root), "-CAkey", key, "-CAcreateserial", "-days", "89", "-extfile", str(folder / "ext"))
     openssl("x509", "-req", "-in", str(folder / "rig.csr"), *signed, "-out", str(folder / "rig.pem"))
-    rig = make_rig(projects=())
+    rig = make_rig()
     for name, value in (("hostname", NAME), ("mode", "files"), ("certificate", str(folder / "rig.pem"))):
         rig.set(name, f'"{value}"')
     rig.set("key", f'"{folder}/rig.key"')
-    rig.up()
-    return rig, root
-
-
-def test_testssl_has_nothing_grave_to_say(public: tuple[LiveRig, Path], tmp_path: Path) -> None:
-    rig, root = public
-    how = ("--quiet", "--warnings", "off", "--nodns", "none", "--add-ca", str(root), "--ip", "127.0.0.1")
-    # Half of a run is waiting: two side by side.
-    halves = (
-        ("--protocols", "--std", "--fs"),
-        ("--server-defaults", "--server-preference", "--headers", "--vulnerable"),
-    )
-
-    def look(what: tuple[str, ...]) -> list[dict[str, str]]:
-        report = tmp_path / f"{what[0]}.json"
-        # Without an output of its own testssl.sh asks for a terminal.
-        argv = ["testssl", *what, *how, "--color", "0", "--jsonfile", str(report), f"https://{NAME}:{rig.https_port}"]
-        subprocess.run(argv, capture_output=True, stdin=subprocess.DEVNULL, timeout=150)
-        found: list[dict[str, str]] = json.loads(report.read_text())
-        return found
-
-    with ThreadPoolExecutor() as side_by_side:
-        findings = {one["id"].split(" ")[0]: one for half in side_by_side.map(look, halves) for one in half}
-    assert {"TLS1_3", "HSTS_time", "cert_chain_of_trust", "heartbleed"} <= set(findings), "it did not get through"
-    assert findings["cert_chain_of_trust"]["severity"] == "OK", findings["cert_chain_of_trust"]
-    assert findings["HSTS_time"]["severity"] == "OK", findings["HSTS_time"]
-    grave = {name: one["finding"] for name, one in findings.items() if one["severity"] in GRAVE and name not in KNOWN}
-    assert grave == {}
-
-
-def test_nmap_learns_no_version_but_that_of_openssh(public: tuple[LiveRig, Path]) -> None:
-    """sshd names its version in its banner (RFC 4253, 4.2), since clients work around each other's faults by it."""
-    rig, _ = public
-    ports = f"{rig.ssh_port},{rig.https_port},{rig.http_port}"
-    argv = ["nmap", "-n", "-Pn", "-sT", "-sV", "--version-light", "-p", ports, "127.0.0.1"]
-    said = subprocess.run(argv, capture_output=True, text=True, timeout=120).stdout
-    found = {int(line.split("/")[0]): line for line in said.splitlines() if "/tcp" in line}
-    assert set(found) == {rig.ssh_port, rig.https_port, rig.http_port}, said
-    assert all(" open " in line for line in found.values()), said
-    assert "OpenSSH" in found[rig.ssh_port]
-    for word in ("Caddy", "Debian", "Jupyter", "Tornado", "deb13"):
-        assert word not in said
-
-
-def test_every_container_is_as_the_cis_docker_benchmark_asks(rig: LiveRig) -> None:
-    """Section 5 of the benchmark, asked of the engine: what each container really runs with."""
     # Its provider is nobody, on this machine; the sidecar is well all the same.
     rig.append(
         '[ddns]\nprovider = "dyndns2"\nhostname = "a.example.net"\nserver = "127.0.0.1:9"\ncheckip = "127.0.0.1:9"\n'
     )
     secret = rig.path / "secrets/ddns-password"
+    secret.parent.mkdir(mode=0o700, exist_ok=True)
+    secret.touch(mode=0o600)
     secret.write_text("a password\n")
-    secret.chmod(0o600)
     rig.up()
+    return rig, root
+
+
+@pytest.fixture(scope="module", autouse=True)
+def scans(
+    public: tuple[LiveRig, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, tuple[subprocess.Popen[bytes], Path]]]:
+    """testssl.sh and nmap at work, and what each writes to. Both wait a lot: the file's other tests go on meanwhile."""
+    rig, root = public
+    folder = tmp_path_factory.mktemp("scans")
+    # All that the grade takes into account (testssl.sh(1), RATING), and what it found to be the server's order.
+    what = ("--protocols", "--std", "--fs", "--server-defaults", "--server-preference", "--headers", "--vulnerable")
+    how = (
+        "--quiet",
+        "--warnings",
+        "off",
+        "--nodns",
+        "none",
+        "--color",
+        "0",
+        "--add-ca",
+        str(root),
+        "--ip",
+        "127.0.0.1",
+    )
+    report = ("--jsonfile", str(folder / "testssl"), f"https://{NAME}:{rig.https_port}")
+    ports = f"{rig.ssh_port},{rig.https_port},{rig.http_port}"
+    argvs = {
+        "testssl": ("testssl", *what, *how, *report),
+        "nmap": (
+            "nmap",
+            "-n",
+            "-Pn",
+            "-sT",
+            "-sV",
+            "--version-light",
+            "-p",
+            ports,
+            "-oN",
+            f"{folder}/nmap",
+            "127.0.0.1",
+        ),
+    }
+    # Without an output of its own testssl.sh asks for a terminal.
+    where = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "start_new_session": True}
+    running = {name: (subprocess.Popen(argv, **where), folder / name) for name, argv in argvs.items()}  # type: ignore[call-overload]
+    yield running
+    for process, _ in running.values():
+        process.kill()
+        process.communicate()
+
+
+def test_every_container_is_as_the_cis_docker_benchmark_asks(public: tuple[LiveRig, Path]) -> None:
+    """Section 5 of the benchmark, asked of the engine: what each container really runs with."""
+    rig, _ = public
     services = rig.containers()
     assert set(services) == {"edge", "gateway", "ddns", "demo-workspace", "demo-notebook"}
     own = (str(rig.path), "/etc/ssl/certs/ca-certificates.crt")
@@ -121,3 +133,59 @@ def test_every_container_is_as_the_cis_docker_benchmark_asks(rig: LiveRig) -> No
         published = {binding["HostPort"] for ports in host["PortBindings"].values() for binding in ports or ()}
         wanted = {"edge": {rig.https_port, rig.http_port}, "gateway": {rig.ssh_port}}.get(service, set())
         assert published == {str(port) for port in wanted}, service
+
+
+def hydra(*words: str) -> str:
+    done = subprocess.run(["hydra", "-I", *words], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    return done.stdout + done.stderr
+
+
+def test_hydra_finds_no_password_to_guess_at_the_gateway(public: tuple[LiveRig, Path], tmp_path: Path) -> None:
+    rig, _ = public
+    (tmp_path / "words").write_text("".join(f"wrong {n}\n" for n in range(6)))
+    said = hydra("-l", "jump", "-P", str(tmp_path / "words"), "-s", str(rig.ssh_port), "127.0.0.1", "ssh")
+    assert "6 login tries" in said and "does not support password authentication" in said, said
+
+
+def test_hydra_gets_a_few_of_its_passwords_looked_at(public: tuple[LiveRig, Path], tmp_path: Path) -> None:
+    """At the project list, which asks a notebook: what that one refuses to look at is a 429."""
+    rig, _ = public
+    where = ("-s", str(rig.https_port), "localhost", "https-get", "/projects/")
+    assert "1 valid password found" in hydra("-l", "rig", "-p", rig.password, *where), "it cannot guess at all"
+    (tmp_path / "words").write_text("".join(f"wrong {n}\n" for n in range(40)))
+    said = hydra("-t", "16", "-l", "rig", "-P", str(tmp_path / "words"), *where)
+    assert "40 login tries" in said and "1 of 1 target completed, 0 valid password found" in said, said
+    journal = (rig.path / "state/access/edge/web").read_text().splitlines()
+    looked_at = Counter(json.loads(line)["status"] for line in journal)
+    assert looked_at[401] <= 9 and looked_at[429] >= 31, looked_at
+
+
+def test_nmap_learns_no_version_but_that_of_openssh(
+    public: tuple[LiveRig, Path], scans: dict[str, tuple[subprocess.Popen[bytes], Path]]
+) -> None:
+    """sshd names its version in its banner (RFC 4253, 4.2), since clients work around each other's faults by it."""
+    rig, _ = public
+    process, report = scans["nmap"]
+    process.communicate(timeout=120)
+    said = report.read_text()
+    found = {int(line.split("/")[0]): line for line in said.splitlines() if re.match(r"\d+/tcp", line)}
+    assert set(found) == {rig.ssh_port, rig.https_port, rig.http_port}, said
+    assert all(" open " in line for line in found.values()), said
+    assert "OpenSSH" in found[rig.ssh_port]
+    for word in ("Caddy", "Debian", "Jupyter", "Tornado", "deb13"):
+        assert word not in said
+
+
+def test_testssl_gives_the_best_grade_and_has_nothing_grave_to_say(
+    scans: dict[str, tuple[subprocess.Popen[bytes], Path]],
+) -> None:
+    process, report = scans["testssl"]
+    said, _ = process.communicate(timeout=180)
+    findings = {one["id"].split(" ")[0]: one for one in json.loads(report.read_text())}
+    assert {"TLS1_3", "HSTS_time", "cert_chain_of_trust", "heartbleed"} <= set(findings), said.decode()
+    assert findings["overall_grade"]["finding"] == "A+", findings["overall_grade"]
+    assert int(findings["final_score"]["finding"]) >= 96, findings["final_score"]
+    assert findings["cert_chain_of_trust"]["severity"] == "OK", findings["cert_chain_of_trust"]
+    assert findings["HSTS_time"]["severity"] == "OK", findings["HSTS_time"]
+    grave = {name: one["finding"] for name, one in findings.items() if one["severity"] in GRAVE and name not in KNOWN}
+    assert grave == {}

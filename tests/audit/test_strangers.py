@@ -14,20 +14,12 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import MakeRig
 from tests.e2e.laptop import Laptop
 from tests.live_rig import LiveRig, docker, free_port
 
 SSH_AUDIT = (str(Path(sys.executable).with_name("ssh-audit")), "--skip-rate-test", "-p")
 HARDENED = "Hardened Debian 13 (version 1)"
 NOT_POST_QUANTUM = ["does not provide protection against post-quantum attacks"]
-
-
-@pytest.fixture(scope="module")
-def bare(make_rig: MakeRig) -> LiveRig:
-    rig = make_rig(projects=())
-    rig.up()
-    return rig
 
 
 def ssh_audit(port: int) -> dict[str, dict[str, list[str]]]:
@@ -51,21 +43,20 @@ def policy(rig: LiveRig) -> dict[str, Any]:
     return document
 
 
-def test_compatible_lacks_nothing_but_what_pycharm_lacks(bare: LiveRig) -> None:
+def test_compatible_lacks_nothing_but_what_pycharm_lacks(rig: LiveRig) -> None:
     names = ("curve25519-sha256", "curve25519-sha256@libssh.org")
-    assert ssh_audit(bare.ssh_port) == {"fail": {}, "warn": dict.fromkeys(names, NOT_POST_QUANTUM)}
-    assert [error["mismatched_field"] for error in policy(bare)["errors"]] == ["Key exchanges"]
+    assert ssh_audit(rig.ssh_port) == {"fail": {}, "warn": dict.fromkeys(names, NOT_POST_QUANTUM)}
+    assert [error["mismatched_field"] for error in policy(rig)["errors"]] == ["Key exchanges"]
 
 
-def test_modern_has_nothing_to_complain_about(bare: LiveRig) -> None:
-    bare.set("clients", '"modern"')
-    assert "gateway" in bare.run("up", "--dry-run").stdout
-    bare.up()
-    assert ssh_audit(bare.ssh_port) == {"fail": {}, "warn": {}}
-    assert policy(bare)["passed"] is True
-    bare.pin_host_keys()
-    assert bare.ssh("gateway").returncode == 0
-    old = bare.ssh("-o", "KexAlgorithms=curve25519-sha256", "gateway")
+def test_modern_has_nothing_to_complain_about(rig: LiveRig) -> None:
+    rig.set("clients", '"modern"')
+    assert "gateway" in rig.run("up", "--dry-run").stdout
+    rig.up()
+    assert ssh_audit(rig.ssh_port) == {"fail": {}, "warn": {}}
+    assert policy(rig)["passed"] is True
+    assert rig.ssh("gateway").returncode == 0
+    old = rig.ssh("-o", "KexAlgorithms=curve25519-sha256", "gateway")
     assert old.returncode != 0 and "no matching key exchange" in old.stderr
 
 
@@ -120,19 +111,18 @@ def stranger(address: str, port: int, key: str) -> list[str]:
     ]
 
 
-def test_one_guesser_on_the_loopback_locks_nobody_out(bare: LiveRig, tmp_path: Path) -> None:
+def test_one_guesser_on_the_loopback_locks_nobody_out(rig: LiveRig, tmp_path: Path) -> None:
     """Behind a published port all loopback clients arrive as the bridge's address: they must not share a penalty."""
-    bare.pin_host_keys()
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "k")], check=True)
-    assert set(guess(stranger("127.0.0.1", bare.ssh_port, str(tmp_path / "k")), 8)) == {255}
-    assert bare.ssh("gateway").returncode == 0
+    assert set(guess(stranger("127.0.0.1", rig.ssh_port, str(tmp_path / "k")), 8)) == {255}
+    assert rig.ssh("gateway").returncode == 0
 
 
-def test_a_guesser_with_an_address_of_its_own_is_shut_out(bare: LiveRig) -> None:
+def test_a_guesser_with_an_address_of_its_own_is_shut_out(rig: LiveRig) -> None:
     """Another container on the gateway's network keeps guessing: sshd stops talking to it, and to nobody else."""
-    network = f"rigstack-{bare.name}_gate"
+    network = f"rigstack-{rig.name}_gate"
     where = f'--format={{{{(index .NetworkSettings.Networks "{network}").IPAddress}}}}'
-    gateway = bare.containers()["gateway"]
+    gateway = rig.containers()["gateway"]
     image = docker("inspect", "--format={{.Config.Image}}", gateway)
     address = docker("inspect", where, gateway)
     looks = f"for i in $(seq 25); do ssh-keyscan -T 2 -t ed25519 {address} 2> /dev/null; done"
@@ -153,8 +143,7 @@ def test_a_guesser_with_an_address_of_its_own_is_shut_out(bare: LiveRig) -> None
     tried = said.count("Permission denied")
     assert 1 <= tried <= 5, said
     assert len(re.findall("^(?:Connection (?:closed|reset) by|Not allowed)", said, re.M)) == 8 - tried, said
-    bare.pin_host_keys()
-    assert bare.ssh("gateway").returncode == 0
+    assert rig.ssh("gateway").returncode == 0
 
 
 def notebook_login(base: str, jar: Path, password: str, *words: str, runner: tuple[str, ...] = ()) -> str:
@@ -209,8 +198,8 @@ def test_a_crowd_at_the_project_list_does_not_bring_the_edge_down(rig: LiveRig) 
 
 
 @pytest.mark.parametrize("path", ["/", "/projects/", "/p/none/", "/nothing"])
-def test_the_edge_says_no_more_than_it_must(bare: LiveRig, path: str) -> None:
-    headers = bare.curl(path, "-I").stdout.lower()
+def test_the_edge_says_no_more_than_it_must(rig: LiveRig, path: str) -> None:
+    headers = rig.curl(path, "-I").stdout.lower()
     assert headers.startswith("http/2")
     for name in ("server:", "via:", "x-powered-by:", "caddy"):
         assert name not in headers, headers
@@ -219,7 +208,7 @@ def test_the_edge_says_no_more_than_it_must(bare: LiveRig, path: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["-tls1", "-tls1_1"])
-def test_the_edge_speaks_no_old_tls(bare: LiveRig, version: str) -> None:
-    argv = ["openssl", "s_client", version, "-cipher", "ALL:@SECLEVEL=0", "-connect", f"127.0.0.1:{bare.https_port}"]
+def test_the_edge_speaks_no_old_tls(rig: LiveRig, version: str) -> None:
+    argv = ["openssl", "s_client", version, "-cipher", "ALL:@SECLEVEL=0", "-connect", f"127.0.0.1:{rig.https_port}"]
     done = subprocess.run(argv, input="", capture_output=True, text=True, timeout=20)
     assert "Cipher is (NONE)" in done.stdout
