@@ -15,7 +15,7 @@ from rigstack.laptop.rigs import find_project
 
 @click.command()
 @click.argument("project", required=False)
-@click.argument("folder", required=False, type=click.Path(file_okay=False))
+@click.argument("folder", required=False, type=click.Path(file_okay=False, readable=False))
 @click.option("--path", help="Mount this folder of the workspace. Default: the project's; /data is the data sets.")
 @click.option("--list", "show", is_flag=True, help="Show the mounts there are.")
 @click.option("-n", "--dry-run", is_flag=True, help="Print the command, and mount nothing.")

@@ -2,15 +2,18 @@
 
 Without `reconnect` and questions to the other side, sshfs unmounts itself after a cut, and the next file that an editor
 saves lands in the bare folder (reproduced). So the connection comes back by itself, and the folder under the mount is
-closed: mode 000, and on Linux immutable for root where the file system can.
+closed: mode 000, and on Linux immutable for root where the file system can. That can only be done when the mount is
+there, through a descriptor from before: who is not root cannot mount on a folder that they cannot write into.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rigstack import process
@@ -79,6 +82,17 @@ def mount_answers(one: Mount) -> bool:
     return process.succeeds_within((sys.executable, "-c", code, one.folder), ANSWER)
 
 
+def _sshfs_ended(one: Mount) -> bool:
+    """Whether the program under a mount is gone (killed, crashed): then no connection brings it back."""
+    code = (
+        "import errno, os, sys\n"
+        "try: os.statvfs(sys.argv[1])\n"
+        "except OSError as error: sys.exit(error.errno != errno.ENOTCONN)\n"
+        "sys.exit(1)"
+    )
+    return process.succeeds_within((sys.executable, "-c", code, one.folder), ANSWER)
+
+
 def _mounted() -> list[tuple[str, str]]:
     if sys.platform == "darwin":
         lines = process.run(("mount",)).stdout.splitlines()
@@ -104,7 +118,7 @@ def place_of(folder: Path) -> Path:
 
 
 def ensure_mounted(home: LaptopHome, target: Target, path: str, point: Path) -> bool:
-    """Mounts, and returns whether there was something to do.
+    """Mounts, and returns whether there was something to do: also when the sshfs of before was killed.
 
     Raises ConfigError for a folder with files in it, HostError without sshfs, ReachError when the rig is not there.
     """
@@ -114,22 +128,24 @@ def ensure_mounted(home: LaptopHome, target: Target, path: str, point: Path) -> 
         if one.folder == str(point):
             if one.source != source:
                 raise ConfigError(f"{point} is {one.source}", remedy=f"rigstack unmount {point}")
-            return False
+            if not _sshfs_ended(one):
+                return False
+            ensure_unmounted(point, force=True)
     if shutil.which("sshfs") is None:
         raise HostError("sshfs is not installed", remedy=advice())
-    close_folder(point)
-    try:
+    with ready_folder(point) as beneath:
         done = process.run(sshfs_argv(home, target, path, point), timeout=60)
-    except BaseException:
-        open_folder(point)
-        raise
-    if not done.ok:
-        open_folder(point)
-        raise ReachError(
-            f"{source} could not be mounted on {point}",
-            details=done.tail(4),
-            remedy=f"rigstack ssh {target.project.name} says what is wrong",
-        )
+        if not done.ok:
+            raise ReachError(
+                f"{source} could not be mounted on {point}",
+                details=done.tail(4),
+                remedy=f"rigstack ssh {target.project.name} says what is wrong",
+            )
+        try:
+            close_folder(beneath, point)
+        except ConfigError:
+            ensure_unmounted(point, force=True)
+            raise
     return True
 
 
@@ -152,36 +168,59 @@ def ensure_unmounted(point: Path, *, force: bool) -> None:
     open_folder(point)
 
 
-def close_folder(point: Path) -> None:
-    """Makes the empty folder that nothing can be written into; one left over from before a restart will do.
+@contextlib.contextmanager
+def ready_folder(point: Path) -> Iterator[int]:
+    """An empty folder to mount on; gives a descriptor of it, good for what lies beneath once something is mounted.
 
-    Raises ConfigError when it is not empty.
+    It is writable until then: fusermount3 goes into it as the person, and asks whether they may write there. One left
+    over from before a restart will do. When the block fails, nothing is left. Raises ConfigError when it is not empty.
     """
     if point.exists() and not point.is_dir():
         raise ConfigError(f"{point} is not a folder", remedy="name another place for the mount")
-    if point.exists() and os.access(point, os.R_OK) and any(point.iterdir()):
+    if os.access(point, os.R_OK):
+        _ensure_empty(point, point.iterdir())
+    point.mkdir(parents=True, exist_ok=True)
+    _immutable("-i", str(point))
+    point.chmod(0o700)
+    _ensure_empty(point, point.iterdir())
+    beneath = os.open(point, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield beneath
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            open_folder(point)
+        raise
+    finally:
+        os.close(beneath)
+
+
+def _ensure_empty(point: Path, there: Iterable[object]) -> None:
+    for _ in there:
         raise ConfigError(
             f"{point} is not empty, and a mount would hide what is in it",
             remedy="name another folder, or move the files away",
         )
-    point.mkdir(parents=True, exist_ok=True)
-    _immutable("-i", point)
-    point.chmod(0)
-    _immutable("+i", point)
+
+
+def close_folder(beneath: int, point: Path) -> None:
+    """Nothing can be written any more into the folder beneath a mount. Raises ConfigError for what was before that."""
+    os.fchmod(beneath, 0)
+    _immutable("+i", f"/proc/self/fd/{beneath}/.", keep_open=(beneath,))
+    _ensure_empty(point, os.listdir(beneath))
 
 
 def open_folder(point: Path) -> None:
     """Takes the guard away, and the folder too when it is empty."""
-    _immutable("-i", point)
+    _immutable("-i", str(point))
     point.chmod(0o700)
     if not any(point.iterdir()):
         point.rmdir()
 
 
-def _immutable(flag: str, point: Path) -> None:
+def _immutable(flag: str, folder: str, *, keep_open: tuple[int, ...] = ()) -> None:
     """For root, whom no mode stops: chattr(1), where the file system has it."""
     if os.geteuid() == 0 and shutil.which("chattr"):
-        process.run(("chattr", flag, str(point)))
+        process.run(("chattr", flag, folder), keep_open=keep_open)
 
 
 def advice() -> str:

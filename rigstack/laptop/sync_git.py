@@ -9,12 +9,14 @@ move to it when that is a fast-forward. Commits made on the rig are never touche
 from __future__ import annotations
 
 import shlex
+import tempfile
 from pathlib import Path
 
 from rigstack import process
 from rigstack.laptop.rigs import Target
 
 REF = "refs/rigstack/laptop"
+NO_REPOSITORY = 128  # git's status when it stops at once
 
 PREPARE = """\
 set -e
@@ -44,31 +46,40 @@ echo "git is at $(git rev-parse --short HEAD)"
 """
 
 
-def _git(folder: Path, *words: str) -> process.Completed:
+def _git(folder: Path, *words: str, stdin: str | None = None) -> process.Completed:
     try:
-        return process.run(("git", "-C", str(folder), *words), timeout=600)
+        return process.run(("git", "-C", str(folder), *words), stdin=stdin, timeout=600)
     except FileNotFoundError:
         return process.Completed(argv=("git",), status=127, stdout="", stderr="git is not installed")
 
 
+def _git_rules(folder: Path, *words: str, stdin: str | None = None) -> process.Completed:
+    """git on a folder that may be in no repository (yet) and have a .gitignore all the same.
+
+    An empty repository elsewhere then reads the rules.
+    """
+    done = _git(folder, *words, stdin=stdin)
+    if done.status != NO_REPOSITORY:
+        return done
+    with tempfile.TemporaryDirectory(prefix="rigstack-git-") as elsewhere:
+        _git(Path(elsewhere), "init", "--quiet", "--bare")
+        return _git(folder, f"--git-dir={elsewhere}", "--work-tree=.", *words, stdin=stdin)
+
+
 def ignored_paths(folder: Path) -> tuple[str, ...]:
-    """What git ignores in the folder, relative to it, by git's own word; () where there is no git or repository."""
-    done = _git(folder, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
+    """What git ignores in the folder, relative to it, by git's own word; () where there is no git."""
+    done = _git_rules(folder, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
     return tuple(one for one in done.stdout.split("\0") if one and "\n" not in one) if done.ok else ()
 
 
 def would_ignore(folder: Path, paths: tuple[str, ...]) -> tuple[str, ...]:
     """Which of these paths git would ignore in the folder, whether they are in it or not; the topmost only.
 
-    paths: each folder, with a slash at its end, before what is in it. () where there is no git or repository.
+    paths: each folder, with a slash at its end, before what is in it. () where there is no git.
     """
-    if not paths or not (folder / ".git").exists():
+    if not paths:
         return ()
-    try:
-        argv = ("git", "-C", str(folder), "check-ignore", "--no-index", "-z", "--stdin")
-        done = process.run(argv, stdin="\0".join(paths) + "\0", timeout=600)
-    except FileNotFoundError:
-        return ()
+    done = _git_rules(folder, "check-ignore", "--no-index", "-z", "--stdin", stdin="\0".join(paths) + "\0")
     found: list[str] = []
     for path in done.stdout.split("\0"):
         if path and not (found and found[-1].endswith("/") and path.startswith(found[-1])):

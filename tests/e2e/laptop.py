@@ -25,6 +25,8 @@ BLOCK = "198.18"
 class Laptop:
     """`run()` runs real programs on it; `cut()` and `heal()` its network."""
 
+    person = "root"
+
     def __init__(self) -> None:
         self.name = f"rsl{secrets.token_hex(3)}"
         number = secrets.randbelow(16384)
@@ -64,8 +66,17 @@ class Laptop:
 
     def argv(self, *words: str) -> list[str]:
         """What runs `words` on the laptop."""
+        return self._argv(*words)
+
+    def _argv(self, *words: str) -> list[str]:
         path = f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        environment = [f"HOME={self.home}", f"PATH={path}", "USER=root", "LANG=C.UTF-8", "TERM=xterm-256color"]
+        environment = [
+            f"HOME={self.home}",
+            f"PATH={path}",
+            f"USER={self.person}",
+            "LANG=C.UTF-8",
+            "TERM=xterm-256color",
+        ]
         # No engine here: a laptop needs none.
         environment += ["DOCKER_HOST=unix:///nonexistent.sock", "SHELL=/bin/bash"]
         enter = ["nsenter", f"--target={self._holder.pid}", "--net", "--mount"]
@@ -141,7 +152,7 @@ class Laptop:
 
     def _inside(self, *lines: str) -> None:
         for line in lines:
-            done = self.run("sh", "-c", line)
+            done = subprocess.run(self._argv("sh", "-c", line), capture_output=True, text=True, timeout=90)
             assert done.returncode == 0, f"{line}: {done.stderr}"
 
     def _root(self, *lines: str) -> None:
@@ -169,6 +180,44 @@ class Laptop:
             time.sleep(0.1)
 
 
+class PersonsLaptop(Laptop):
+    """A laptop whose person is not root, as nobody's is: what root may do by itself is of no help there."""
+
+    person = "ada"
+    uid = 54321
+
+    def __init__(self) -> None:
+        super().__init__()
+        with (self.home / ".passwd").open("a") as passwd:
+            passwd.write(f"{self.person}:x:{self.uid}:{self.uid}::{self.home}:/bin/bash\n")
+        # Where devices have their usual modes, everybody may mount by FUSE.
+        self._inside(
+            f"mknod -m 0666 {self.home}/.fuse c 10 229 && mount --bind {self.home}/.fuse /dev/fuse",
+            *self._python_for_all(),
+        )
+        self.belongs_to_the_person()
+
+    def _python_for_all(self) -> list[str]:
+        """Lines that leave nothing of root's home on the laptop but what Python and rigstack are made of."""
+        closed, kept = Path("/root"), self.home / ".root"
+        top = Path(__file__).resolve().parent.parent.parent
+        needed = [one for one in {top, Path(sys.prefix), Path(sys.base_prefix)} if one.is_relative_to(closed)]
+        if not needed:
+            return []
+        return [
+            f"mkdir {kept} && mount --bind {closed} {kept} && mount -t tmpfs -o mode=0755 tmpfs {closed}",
+            *(f"mkdir -p {one} && mount --bind {kept}/{one.relative_to(closed)} {one}" for one in sorted(needed)),
+            f"umount {kept} && rmdir {kept}",
+        ]
+
+    def belongs_to_the_person(self) -> None:
+        """What a test put on the laptop becomes the person's."""
+        self._inside(f"chown -Rh {self.uid}:{self.uid} {self.home} && chown root: {self.home}/.fuse")
+
+    def argv(self, *words: str) -> list[str]:
+        return self._argv("setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", "--clear-groups", *words)
+
+
 def rig_on_the_cable(
     make_rig: Callable[..., LiveRig], laptop: Laptop, projects: tuple[str, ...] = ("demo",)
 ) -> LiveRig:
@@ -186,6 +235,8 @@ def connected_rig(make_rig: Callable[..., LiveRig], laptop: Laptop) -> LiveRig:
     for name in ("id_ed25519", "id_ed25519.pub"):
         laptop.path(f".ssh/{name}").write_bytes((made.key.parent / name).read_bytes())
         laptop.path(f".ssh/{name}").chmod(0o600)
+    if isinstance(laptop, PersonsLaptop):
+        laptop.belongs_to_the_person()
     fingerprint = made.status()["gateway"]["fingerprint"]
     where = f"{laptop.rig_address}:{made.ssh_port}"
     done = laptop.rigstack("connect", where, "--as", "box", "--fingerprint", fingerprint)

@@ -10,7 +10,16 @@ from test_rigs import a_connection
 
 from rigstack.errors import ConfigError, HostError
 from rigstack.laptop.home import LaptopHome
-from rigstack.laptop.mount import _plain, advice, close_folder, ensure_mounted, open_folder, sshfs_argv, unmount_argv
+from rigstack.laptop.mount import (
+    _plain,
+    advice,
+    close_folder,
+    ensure_mounted,
+    open_folder,
+    ready_folder,
+    sshfs_argv,
+    unmount_argv,
+)
 from rigstack.laptop.rigs import ensure_connected, find_project
 
 
@@ -36,14 +45,28 @@ def test_unmount() -> None:
 
 def test_the_folder_beneath_takes_no_file(tmp_path: Path) -> None:
     point = tmp_path / "a" / "mount"
-    close_folder(point)
-    close_folder(point)  # the laptop was switched off while it was mounted
+    for _ in range(2):  # the laptop was switched off while it was mounted
+        with ready_folder(point) as beneath:
+            close_folder(beneath, point)
     assert point.stat().st_mode & 0o777 == 0
     if os.geteuid() != 0:
         with pytest.raises(PermissionError):
             (point / "file").write_text("lost")
     open_folder(point)
     assert not point.exists()
+
+
+def test_a_file_that_came_while_it_was_being_mounted_stays(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is not empty"), ready_folder(tmp_path / "mount") as beneath:
+        (tmp_path / "mount/file").write_text("mine")
+        close_folder(beneath, tmp_path / "mount")
+    assert (tmp_path / "mount/file").read_text() == "mine"
+
+
+def test_what_could_not_be_mounted_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), ready_folder(tmp_path / "mount"):
+        raise KeyboardInterrupt
+    assert not (tmp_path / "mount").exists()
 
 
 def test_a_folder_with_files_is_not_hidden(home: LaptopHome) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
@@ -133,9 +134,11 @@ def test_a_change_wakes_the_watch(job: Sync, monkeypatch: pytest.MonkeyPatch, ev
         assert number > 0
 
 
-def test_the_rig_s_own_files_are_judged_by_the_same_rules(job: Sync) -> None:
+@pytest.mark.parametrize("repository", [True, False])
+def test_the_rig_s_own_files_are_judged_by_the_same_rules(job: Sync, repository: bool) -> None:
     assert would_ignore(job.folder, ("a.log",)) == ()
-    assert process.run(("git", "init", "-q", str(job.folder))).ok
+    if repository:
+        assert process.run(("git", "init", "-q", str(job.folder))).ok
     (job.folder / ".gitignore").write_text("*.ckpt\n!keep.ckpt\n/runs/\n")
     there = ("runs/", "runs/1/", "runs/1/a.txt", "keep.ckpt", "big.ckpt", "src/", "src/x.ckpt", "src/x.py")
     assert would_ignore(job.folder, there) == ("runs/", "big.ckpt", "src/x.ckpt")
@@ -151,3 +154,5 @@ def test_git_itself_says_what_is_ignored(job: Sync) -> None:
     (job.folder / "out/x").write_text("")
     assert set(ignored_paths(job.folder)) == {"a.log", "out/"}
     assert head_of(job.folder) == "ref: refs/heads/main"
+    shutil.rmtree(job.folder / ".git")
+    assert set(ignored_paths(job.folder)) == {"a.log", "out/"}, "the rules hold before `git init`, too"
