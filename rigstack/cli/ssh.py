@@ -30,6 +30,8 @@ def ssh(no_tmux: bool, session: str, project: str, command: tuple[str, ...]) -> 
     """
     home = laptop_home()
     target = find_project(home, project)
+    if command[:1] == ("--",):  # as with `ssh HOST -- COMMAND`
+        command = command[1:]
     if command:
         status = process.attach(command_argv(home, target, command))
     elif no_tmux or not sys.stdin.isatty():

@@ -40,6 +40,7 @@ def test_it_is_no_root(laptop: PersonsLaptop, rig: LiveRig) -> None:
     assert laptop.run("id", "-u").stdout.strip() == str(PersonsLaptop.uid)
     assert laptop.run("ls", "/root/.ssh").returncode != 0
     assert laptop.run("ssh", "box-demo", "echo in").stdout == "in\n"
+    assert done(laptop, "ssh", "demo", "--", "echo", "--", "in") == "-- in\n"
 
 
 def test_a_mount_and_the_guard_beneath_it(laptop: PersonsLaptop, rig: LiveRig) -> None:
