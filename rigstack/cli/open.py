@@ -19,14 +19,18 @@ from rigstack.laptop.rigs import find_project
 @click.argument("project")
 @click.argument("path", required=False)
 @click.option("--print", "only_print", is_flag=True, help="Print the address, and open nothing.")
-def open(project: str, path: str | None, only_print: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: the address, and what opens it.")
+def open(project: str, path: str | None, only_print: bool, as_json: bool) -> None:
     """Open PROJECT's JupyterLab in the browser, at PATH in the project; prints the address too."""
     target = find_project(laptop_home(), project)
     url = target.connection.notebook_url(target.project)
     if path:
         url += "lab/tree/" + quote(path.removeprefix(target.project.folder).strip("/"))
-    console.result(url)
     opener = None if only_print else opener_argv()
+    if as_json:
+        console.result_json({"url": url, "opener": opener[0] if opener else None})
+    else:
+        console.result(url)
     if opener and not process.run((*opener, url), timeout=20).ok:
         console.warn(f"{opener[0]} could not open it")
 

@@ -21,7 +21,7 @@ from rigstack.laptop.rigs import find_project
 @click.argument("folder", required=False, type=click.Path(file_okay=False))
 @click.option("--undo", is_flag=True, help="Put the .idea files back as they were before rigstack changed them.")
 @click.option("-n", "--dry-run", is_flag=True, help="Print the .idea files as they would be, and write nothing.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object with the values to type into PyCharm.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: what to type into PyCharm, and the files.")
 def pycharm(project: str, folder: str | None, undo: bool, dry_run: bool, as_json: bool) -> None:
     """Set PyCharm up for PROJECT: FOLDER (default: the current one) is uploaded to it on every save.
 
@@ -34,6 +34,9 @@ def pycharm(project: str, folder: str | None, undo: bool, dry_run: bool, as_json
     place = Path(folder or ".").absolute()
     if undo:
         undone = undo_idea(place)
+        if as_json:
+            console.result_json({"files": [str(path) for path in undone]})
+            return
         for path in undone:
             console.result(f"put back {path}")
         if not undone:
@@ -95,7 +98,8 @@ JSON
 @click.argument("path", required=False)
 @click.option("--hints", is_flag=True, help="Write .vscode/ in the project (what is there stays): Python, extensions.")
 @click.option("--print", "only_print", is_flag=True, help="Print the address, and open nothing.")
-def code(project: str, path: str | None, hints: bool, only_print: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: the address, the ssh name, the folder there.")
+def code(project: str, path: str | None, hints: bool, only_print: bool, as_json: bool) -> None:
     """Open PROJECT, or PATH in it, in VS Code over Remote-SSH."""
     home = laptop_home()
     target = find_project(home, project)
@@ -108,7 +112,11 @@ def code(project: str, path: str | None, hints: bool, only_print: bool) -> None:
             raise ReachError(f"the hints could not be written to {project}", details=done.tail(3))
         console.note(f"{folder}/.vscode has settings.json and extensions.json")
     argv = ("code", "--remote", f"ssh-remote+{target.alias}", place)
-    console.result(f"vscode://vscode-remote/ssh-remote+{target.alias}{quote(place)}")
+    url = f"vscode://vscode-remote/ssh-remote+{target.alias}{quote(place)}"
+    if as_json:
+        console.result_json({"url": url, "host": target.alias, "folder": place})
+    else:
+        console.result(url)
     if only_print:
         return
     if shutil.which("code") is None:

@@ -15,6 +15,7 @@ from tests.conftest import MakeRig
 from tests.e2e.laptop import Laptop, connected_rig
 from tests.live_rig import LiveRig, free_port, wait_for
 
+MADE = ["sshConfigs.xml", "webServers.xml"]
 SSHJ_LIKE = Path(__file__).parent / "sshj_like.py"
 
 
@@ -106,7 +107,8 @@ def test_undo_puts_the_project_back(laptop: Laptop, rig: LiveRig) -> None:
     laptop.path("other/.idea/deployment.xml").write_text(own)
     assert laptop.rigstack("pycharm", "demo", "other").returncode == 0
     assert "box-demo" in laptop.path("other/.idea/deployment.xml").read_text()
-    assert laptop.rigstack("pycharm", "demo", "other", "--undo").returncode == 0
+    undone = json.loads(laptop.rigstack("pycharm", "demo", "other", "--undo", "--json").stdout)
+    assert sorted(path.rpartition("/")[2] for path in undone["files"]) == ["deployment.xml", *MADE]
     assert [path.name for path in laptop.path("other/.idea").iterdir()] == ["deployment.xml"]
     assert laptop.path("other/.idea/deployment.xml").read_text() == own
     laptop.path("fresh").mkdir()
@@ -117,7 +119,10 @@ def test_undo_puts_the_project_back(laptop: Laptop, rig: LiveRig) -> None:
 
 def test_code(laptop: Laptop, rig: LiveRig) -> None:
     done = laptop.rigstack("code", "demo", "src", "--print", "--hints")
-    assert done.stdout == "vscode://vscode-remote/ssh-remote+box-demo/code/demo/src\n"
+    url = "vscode://vscode-remote/ssh-remote+box-demo/code/demo/src"
+    assert done.stdout == url + "\n"
+    told = json.loads(laptop.rigstack("code", "demo", "src", "--print", "--json").stdout)
+    assert told == {"schema": 1, "url": url, "host": "box-demo", "folder": "/code/demo/src"}
     settings = rig.code() / ".vscode/settings.json"
     assert json.loads(settings.read_text())["python.defaultInterpreterPath"] == "/home/dev/.env/bin/python"
     settings.write_text("{}")

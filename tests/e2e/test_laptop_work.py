@@ -89,6 +89,7 @@ def test_open_prints_the_address(laptop: Laptop, rig: LiveRig) -> None:
     url = f"https://{laptop.rig_address}:{rig.https_port}/p/demo/"
     assert laptop.rigstack("open", "demo").stdout == url + "\n"
     assert laptop.rigstack("open", "demo", "nb/my work.ipynb").stdout == url + "lab/tree/nb/my%20work.ipynb\n"
+    assert json.loads(laptop.rigstack("open", "demo", "--json").stdout) == {"schema": 1, "url": url, "opener": None}
 
 
 def test_trust_makes_the_laptop_and_its_browsers_believe_the_rig(laptop: Laptop, rig: LiveRig) -> None:
