@@ -1,8 +1,8 @@
-"""One byte stream over several ssh connections: what `rigstack cp` gives rsync for a remote shell.
+"""One byte stream over several ssh connections: what `rigstack cp` gives rsync for a remote shell from afar.
 
 An ssh channel carries no more than its window, 2 MiB, in a round trip (channels.h, CHAN_SES_WINDOW_DEFAULT), through
-how fast a line soever. So from FAR on rsync's stream is cut into numbered pieces, which go over LANES connections and
-are put together on the other side. The first is there at once; the others come when AFTER bytes have gone by.
+how fast a line soever. So rsync's stream is cut into numbered pieces, which go over LANES connections and are put
+together on the other side. The first is there at once; the others come when AFTER bytes have gone by.
 
     rsync -e "python lanes.py ALIAS-OF-MORE ALIAS ssh OPTIONS..." ... ALIAS:PATH
 
@@ -21,9 +21,7 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 
-FAR = 0.004  # seconds of round trip: nearer than that the window is more than one core enciphers
 LANES = 4
 AFTER = 8 << 20  # bytes
 PIECE = 1 << 18  # bytes at most
@@ -131,11 +129,6 @@ def here(more: str, host: str, words: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     at = words.index(host)
     ssh, command = words[:at], " ".join(words[at + 1 :])
-    distance = round_trip([*ssh, host, "cat"])
-    if distance is None:
-        return LOST
-    if distance < FAR:
-        os.execvp(ssh[0], words)
     os.set_blocking(0, True)  # rsync sets both ends of its pair otherwise
     os.set_blocking(1, True)
     name = secrets.token_hex(16)
@@ -153,20 +146,6 @@ def here(more: str, host: str, words: list[str]) -> int:
     for lane in lanes:
         lane.kill()
     return status
-
-
-def round_trip(echo: list[str]) -> float | None:
-    """Seconds that a byte takes there and back at best, by a command that echoes; None when it does not."""
-    took = []
-    with subprocess.Popen(echo, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as there:
-        for _ in range(3):  # the first waits for the connection too, the others for a busy machine
-            began = time.monotonic()
-            with contextlib.suppress(OSError):
-                there.stdin.write(b"+")
-            if not there.stdout.read(1):
-                return None
-            took.append(time.monotonic() - began)
-    return min(took)
 
 
 def _connect(ssh: list[str], words: str, *, silent: bool = False) -> subprocess.Popen[bytes]:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shlex
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO
 
@@ -154,6 +155,50 @@ def start_daemon(
             pass_fds=tuple(keep_open),
         )
     return child.pid
+
+
+def round_trip(argv: Sequence[str]) -> tuple[float, str] | None:
+    """Seconds that a byte takes at best to a command that echoes, and back; and what the command printed before.
+
+    None when it does not echo. Its stderr is ours.
+    """
+    took: list[float] = []
+    before = b""
+    with subprocess.Popen(list(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as there:
+        assert there.stdin is not None and there.stdout is not None
+        for _ in range(3):  # the first waits until the command has begun, the others for a busy machine
+            began = time.monotonic()
+            with contextlib.suppress(OSError):
+                there.stdin.write(b"\0")
+            while (heard := there.stdout.read(1 << 16)) and not heard.endswith(b"\0"):
+                before += heard
+            if not heard:
+                return None
+            before += heard[:-1]
+            took.append(time.monotonic() - began)
+    return min(took), before.decode(errors="replace")
+
+
+def pour(
+    argv: Sequence[str],
+    *,
+    source: int = subprocess.DEVNULL,
+    sink: int = subprocess.DEVNULL,
+    tick: Callable[[], None],
+    every: float,
+) -> int:
+    """Runs a command that reads the open file `source` and writes `sink` itself; its status. Its stderr is ours.
+
+    tick: called while it runs, every so many seconds.
+    """
+    with subprocess.Popen(list(argv), stdin=source, stdout=sink) as child:
+        while True:
+            try:
+                child.wait(timeout=every)
+                break
+            except subprocess.TimeoutExpired:
+                tick()
+    return child.returncode
 
 
 def attach(argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: str | None = None) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,7 +14,10 @@ from rigstack.cli import console
 from rigstack.errors import ConfigError
 from rigstack.laptop.home import LaptopHome, laptop_home
 from rigstack.laptop.rigs import Target, find_project
-from rigstack.laptop.shell import command_argv, copy_argv, login_argv, tmux_argv
+from rigstack.laptop.shell import command_argv, login_argv, tmux_argv
+
+if TYPE_CHECKING:
+    from rigstack.laptop.copy import Copy
 
 LOST = 255  # ssh's own status when the connection fails or breaks: ssh(1), EXIT STATUS
 BROKEN = (10, 12, 30, 35, LOST)  # rsync's: rsync(1), EXIT VALUES
@@ -87,10 +92,40 @@ def cp(dry_run: bool, paths: tuple[str, ...]) -> None:
     """
     if len(paths) < 2:
         raise ConfigError("say from where to where", remedy="rigstack cp results.csv demo:data/")
+    from rigstack.laptop.copy import copy_argv, read_copy
+
     home = laptop_home()
-    argv, target = copy_argv(home, paths, dry_run=dry_run)
-    status = process.attach(argv)
+    copy = read_copy(home, paths)
+    status = process.attach(copy_argv(home, copy, dry_run=True)) if dry_run else _copy(home, copy)
     if status in BROKEN:
         console.note("The connection failed or broke off; the same command again goes on from there.")
-        _explain(home, target)
+        _explain(home, copy.target)
     sys.exit(status)
+
+
+def _copy(home: LaptopHome, copy: Copy) -> int:
+    from rigstack.laptop.bulk import big_files, pour
+    from rigstack.laptop.copy import FAR, clean_here, copy_argv, ready_argv
+
+    answer = process.round_trip(ready_argv(home, copy))
+    if answer is None:
+        return LOST
+    far = answer[0] >= FAR
+    argv = copy_argv(home, copy, far=far)
+    if not copy.there:
+        clean_here(copy.folders())
+    with console.line_of_progress() as progress:
+        for big in big_files(copy, answer[1]) if argv[0] == "rsync" else ():
+            if pour(home, copy, big, far=far, tell=progress and _told(progress)) == LOST:
+                return LOST
+    return process.attach(argv)
+
+
+def _told(progress: Callable[[str], None]) -> Callable[[str, int, int], None]:
+    began = time.monotonic()
+
+    def tell(name: str, done: int, size: int) -> None:
+        speed = done / (time.monotonic() - began) / (1 << 20)
+        progress(f"{name} {100 * done // size}% of {size >> 20} MiB at {speed:.0f} MiB/s")
+
+    return tell

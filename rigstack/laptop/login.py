@@ -6,9 +6,9 @@ Any rigstack command that looks at what is kept does the same (laptop/kept.py), 
 from __future__ import annotations
 
 import contextlib
+import html
 import sys
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 from rigstack.laptop.home import LaptopHome
 
@@ -37,7 +37,7 @@ WantedBy=default.target
 
 def render_agent(argv: tuple[str, ...]) -> str:
     """launchd.plist(5). AbandonProcessGroup: what the program starts lives on when it has ended."""
-    words = "".join(f"\n        <string>{escape(word)}</string>" for word in argv)
+    words = "".join(f"\n        <string>{html.escape(word)}</string>" for word in argv)
     return f"""\
 <?xml version="1.0" encoding="UTF-8"?>
 <!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">

@@ -16,9 +16,9 @@ from typing import TypeVar
 
 from rigstack import process
 from rigstack.errors import ConfigError, ConsentError, HostError, ReachError
+from rigstack.laptop.copy import PARTIAL
 from rigstack.laptop.home import LaptopHome, check_checkout
 from rigstack.laptop.rigs import Target
-from rigstack.laptop.shell import PARTIAL
 from rigstack.laptop.sync_git import carry_commits, ignored_paths
 from rigstack.laptop.watch import Watch
 from rigstack.render.pycharm import EXCLUDED

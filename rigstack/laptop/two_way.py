@@ -15,9 +15,9 @@ from pathlib import Path
 
 from rigstack import process
 from rigstack.errors import ConsentError, HostError, ReachError
+from rigstack.laptop.copy import PARTIAL
 from rigstack.laptop.home import LaptopHome
 from rigstack.laptop.rigs import Target
-from rigstack.laptop.shell import PARTIAL
 from rigstack.laptop.sync import LOST, Sync, sync_ssh_argv, until_reached
 from rigstack.laptop.sync_git import ignored_paths, would_ignore
 from rigstack.laptop.two_way_conflict import (

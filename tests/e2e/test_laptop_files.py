@@ -1,16 +1,22 @@
-"""Mounts and sync from a laptop, through cuts of the network: nothing is lost, nothing lands in the wrong place."""
+"""Mounts and copies from a laptop, through cuts of the network: nothing is lost, nothing lands in the wrong place."""
 
 from __future__ import annotations
 
 import json
+import os
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.bench.laptop import distance
 from tests.conftest import MakeRig
 from tests.e2e.laptop import Laptop, connected_rig
 from tests.live_rig import LiveRig, wait_for
+
+BULK = 128 << 20  # bytes: more than goes by in a blink, 100 ms away
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +97,38 @@ def test_a_mount_lives_through_a_cut(laptop: Laptop, rig: LiveRig, mounted: str)
     assert saved == ((rig.code() / "during.txt").exists() and (rig.code() / "during.txt").read_text() == "during\n")
     assert laptop.rigstack("unmount", "--force").returncode == 0
     assert not laptop.path("mnt").exists(), "something was written beside the mount"
+
+
+def test_a_copy_that_is_cut_goes_on(laptop: Laptop, rig: LiveRig) -> None:
+    """Nothing has the file's name before all of it is there, one error says what happened, no byte is sent twice."""
+    big = laptop.path("big.bin")
+    big.write_bytes(os.urandom(BULK))
+    folder = rig.code() / "sets"
+    part = folder / ".rigstack-partial/big.bin"
+    sent = Path(f"/sys/class/net/{laptop.name}/statistics/rx_bytes")  # our end of the cable
+    with distance(laptop, rig, 100):
+        # The connection that it shares: one that notices a cut sooner than after a minute.
+        shared = laptop.run("ssh", "-o", "ServerAliveInterval=3", "box-demo", "true")
+        assert shared.returncode == 0, shared.stderr
+        copying = laptop.start(sys.executable, "-m", "rigstack", "cp", "big.bin", "demo:sets/")
+        wait_for("a third of it is there", lambda: part.exists() and part.stat().st_size > BULK / 3)
+        laptop.cut()
+        try:
+            began = time.monotonic()
+            assert not (folder / "big.bin").exists(), "it was too fast to be cut"
+            said = copying.communicate(timeout=90)[0]
+            print(f"cp: told of the cut after {time.monotonic() - began:.1f} s")
+        finally:
+            laptop.heal()
+        assert copying.returncode == 10, said
+        assert "the same command again goes on from there" in said
+        assert said.count("error: ") == 1 and "cannot be reached" in said, said
+        assert [one.name for one in folder.iterdir()] == [".rigstack-partial"]
+        before = int(sent.read_text())
+        assert laptop.rigstack("cp", "big.bin", "demo:sets/").returncode == 0
+    assert int(sent.read_text()) - before < BULK * 0.8
+    assert (folder / "big.bin").read_bytes() == big.read_bytes()
+    assert [one.name for one in folder.iterdir()] == ["big.bin"], "what was copied in part is still there"
 
 
 def test_a_mount_that_cannot_be_leaves_nothing(laptop: Laptop, rig: LiveRig) -> None:
