@@ -221,6 +221,54 @@ def test_a_notebook_opened_again_runs_its_cells_and_shows_each_output_once(rig: 
     assert ["".join(output["text"]) for output in outputs] == ["ran\n"]
 
 
+PLOT = """
+from IPython.display import HTML
+HTML('''<p id="plot">nothing</p><script src="https://cdn.example.net/plot.js"></script><script>
+document.getElementById("plot").textContent = "drawn " + eval("40 + 2");
+fetch("https://collector.example.net/").catch(() => 0);
+</script>''')
+"""
+PDF = (
+    "%PDF-1.1 1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj 2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj "
+    "3 0 obj<</Type/Page/MediaBox[0 0 9 9]/Parent 2 0 R>>endobj trailer<</Root 1 0 R>>"
+)
+TELL = (
+    "addEventListener('securitypolicyviolation', e => e.blockedURI && tell(e.effectiveDirective + ' ' + e.blockedURI))"
+)
+
+
+def test_pages_draw_plots_and_show_files_and_talk_to_their_own_notebook_only(rig: LiveRig, tmp_path: Path) -> None:
+    """The pages' Content-Security-Policy stops a plot's script that sends something elsewhere, and nothing else."""
+    cell = {**NOTEBOOK["cells"][0], "source": PLOT}
+    (rig.code() / "plot.ipynb").write_text(json.dumps({**NOTEBOOK, "cells": [cell]}))
+    (rig.code() / "paper.pdf").write_text(PDF)
+    (rig.code() / "app").mkdir()
+    (rig.code() / "app/index.html").write_text("<script>document.write('an app')</script>")
+    for path in ("plot.ipynb", "paper.pdf", "app", "app/index.html"):
+        os.chown(rig.code() / path, rig.code().stat().st_uid, rig.code().stat().st_gid)
+    server = rig.containers()["demo-notebook"]
+    docker("exec", "--workdir=/code/demo", server, "/opt/jupyter/bin/jupyter", "trust", "plot.ipynb")
+    app = ("python3", "-m", "http.server", "--bind=127.0.0.1", "--directory=/code/demo/app", "8765")
+    docker("exec", "--detach", server, *app)
+    trust(tmp_path, rig.root_certificate)
+    base, stopped = f"https://localhost:{rig.https_port}/p/demo", []
+    with chromium(tmp_path, rig.https_port) as browser:
+        context = browser.new_context()
+        context.expose_function("tell", lambda what: stopped.append(what))
+        context.add_init_script(TELL)
+        with context.new_page() as page:
+            shown = open_notebook(page, f"{base}/lab/tree/plot.ipynb?reset", rig.password)
+            expect(page.locator("#jp-main-statusbar")).to_contain_text("demo | Idle", timeout=60_000)
+            shown.click()
+            page.keyboard.press("Control+Enter")
+            expect(page.locator("#plot")).to_have_text("drawn 42", timeout=20_000)
+            page.goto(f"{base}/lab/tree/paper.pdf")
+            expect(page.locator(".jp-PDFContainer")).to_be_visible(timeout=20_000)
+            page.goto(f"{base}/proxy/8765/")
+            expect(page.locator("body")).to_have_text("an app")
+    assert set(stopped) == {"connect-src https://collector.example.net/"}
+
+
 # A room writes the document's path before it asks the store, with each start of the server. See rigstack_documents.py.
 DOCUMENT = """
 import asyncio, tempfile

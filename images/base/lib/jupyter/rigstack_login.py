@@ -38,12 +38,34 @@ LOOK_SECONDS = 1  # how soon a new password counts
 DEVICE = "rigstack-device"
 DEVICE_DAYS = 365
 
-# Notebooks load what they like (plots come from anywhere), but a page of Jupyter's sends forms to itself only, and is
-# framed by nobody else.
-POLICY = "frame-ancestors 'self'; form-action 'self'; base-uri 'self'; object-src 'none'"
-
 slowdown = Slowdown()
 turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+
+def policy(*connect: str) -> str:
+    """The Content-Security-Policy of Jupyter's pages. connect: other servers that scripts may talk to.
+
+    Scripts, styles and pictures of plots come from anywhere, and JupyterLab itself needs inline scripts and eval. But a
+    page talks to its own server only (fetch, WebSocket, beacon), sends forms there, and is framed by nobody else.
+    JupyterLab's viewer of PDF files is an <object> with a blob.
+    """
+    return "; ".join(
+        (
+            "default-src 'self'",
+            "script-src 'self' 'unsafe-inline' 'unsafe-eval' https:",
+            "style-src 'self' 'unsafe-inline' https:",
+            "font-src 'self' data: https:",
+            "img-src 'self' data: blob: https:",
+            "media-src 'self' data: blob: https:",
+            "frame-src 'self' data: blob: https:",
+            " ".join(("connect-src 'self' data: blob:", *connect)),
+            "worker-src 'self' blob:",
+            "object-src 'self' blob:",
+            "base-uri 'self'",
+            "form-action 'self'",
+            "frame-ancestors 'self'",
+        )
+    )
 
 
 class Slowed(JupyterHandler):
@@ -182,6 +204,6 @@ def _jupyter_server_extension_points() -> list[dict[str, Any]]:
 
 
 def _load_jupyter_server_extension(app: ServerApp) -> None:
-    app.web_app.settings.setdefault("headers", {})["Content-Security-Policy"] = POLICY
+    app.web_app.settings.setdefault("headers", {}).setdefault("Content-Security-Policy", policy())
     app.web_app.add_handlers(".*$", [(f"{app.base_url}api", QuietVersion), (r"/rigstack/list-login", ListHandler)])
     PeriodicCallback(Watch(app).look, LOOK_SECONDS * 1000).start()
