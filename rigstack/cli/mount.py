@@ -9,7 +9,15 @@ import click
 from rigstack.cli import console
 from rigstack.errors import ConfigError
 from rigstack.laptop.home import laptop_home
-from rigstack.laptop.mount import Mount, ensure_mounted, ensure_unmounted, list_mounts, mount_answers, place_of
+from rigstack.laptop.mount import (
+    DEFAULT,
+    Mount,
+    ensure_mounted,
+    ensure_unmounted,
+    list_mounts,
+    mount_answers,
+    place_of,
+)
 from rigstack.laptop.rigs import find_project
 
 
@@ -30,7 +38,7 @@ def mount(project: str | None, folder: str | None, path: str | None, show: bool,
         return
     home = laptop_home()
     target = find_project(home, project)
-    point = place_of(Path(folder) if folder else home.path / "rigs" / target.alias)
+    point = place_of(Path(folder) if folder else home.path / DEFAULT / target.alias)
     source = path or target.project.folder
     if not source.startswith("/"):
         raise ConfigError(f"--path {source!r} is not right; expected a path that starts with /")

@@ -108,7 +108,7 @@ def _settle(store: Store, pem: str, digest: str, *, remove: bool, dry_run: bool)
 
     if store.missing:
         return f"needs {store.missing}"
-    there = held(store)
+    there = held(store, digest)
     if there == digest and not remove:
         return "trusted already"
     if not there and remove:

@@ -22,6 +22,7 @@ from rigstack.laptop.home import LaptopHome
 from rigstack.laptop.rigs import Target
 from rigstack.value import Value
 
+DEFAULT = "rigs"  # the folder of the home that holds mounts which were given no place
 PATIENCE = 20.0  # seconds
 ANSWER = 3.0  # seconds in which a mount that works says something
 
@@ -43,13 +44,14 @@ def sshfs_argv(home: LaptopHome, target: Target, path: str, point: Path) -> tupl
         "reconnect",
         "ServerAliveInterval=5",
         "ServerAliveCountMax=3",
-        "dir_cache=yes",
-        "dcache_timeout=5",
-        "dcache_stat_timeout=5",
         "auto_cache",
-        "max_conns=4" if sys.platform == "linux" else "defer_permissions",
         "idmap=user",
     ]
+    if sys.platform == "darwin":
+        # sshfs 2, made for macFUSE (osxfuse/sshfs #64), has the old words; sshfs 3 takes them too (ChangeLog, 3.1.0).
+        options += ["cache=yes", "cache_timeout=5", "cache_stat_timeout=5", "defer_permissions"]
+    else:
+        options += ["dir_cache=yes", "dcache_timeout=5", "dcache_stat_timeout=5", "max_conns=4"]
     if words := home.ssh_words():
         options.append("ssh_command=" + process.quote(("ssh", *words)))
     return ("sshfs", "-o", ",".join(options), f"{target.direct}:{path}", str(point))
@@ -210,11 +212,14 @@ def close_folder(beneath: int, point: Path) -> None:
 
 
 def open_folder(point: Path) -> None:
-    """Takes the guard away, and the folder too when it is empty."""
+    """Takes the guard away, and the folder too when it is empty; so goes ~/rigs, which is ours."""
     _immutable("-i", str(point))
     point.chmod(0o700)
     if not any(point.iterdir()):
         point.rmdir()
+        if point.parent == Path.home() / DEFAULT:
+            with contextlib.suppress(OSError):  # another one is in it
+                point.parent.rmdir()
 
 
 def _immutable(flag: str, folder: str, *, keep_open: tuple[int, ...] = ()) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -36,8 +37,8 @@ _FIREFOX = (
 class Store(Value):
     """One store. name: in words; place: its file or folder.
 
-    add, remove: commands in their order; add reads the certificate from the path that stands for CERTIFICATE.
-    show: prints the PEM that is there under our name, () when `place` itself is that file.
+    add, remove: commands in their order; CERTIFICATE stands for the path of the certificate, DIGEST for its SHA-1.
+    show: prints the PEM that is there under our name, or all there are; () when `place` itself is that file.
     missing: the program without which it cannot be changed, and its package, or "".
     """
 
@@ -49,7 +50,9 @@ class Store(Value):
     missing: str = ""
 
 
-CERTIFICATE = "CERTIFICATE"
+KEYCHAIN = "keychain"  # what else is in it is not ours
+CERTIFICATE, DIGEST = "CERTIFICATE", "DIGEST"
+PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.S)
 
 
 def fingerprint_of(pem: str) -> str:
@@ -60,9 +63,16 @@ def fingerprint_of(pem: str) -> str:
     return ":".join(digest[at : at + 2] for at in range(0, 64, 2))
 
 
+def _sha1(pem: str) -> str:
+    """The name of a certificate in a keychain (security(1), delete-certificate -Z); nothing rests on its strength."""
+    import ssl
+
+    return hashlib.sha1(ssl.PEM_cert_to_DER_cert(pem), usedforsecurity=False).hexdigest().upper()
+
+
 def observe_stores(name: str, home: Path, root: Path = Path("/")) -> tuple[Store, ...]:
     """The stores of this machine and of the person whose home it is. name: what ours is called in them."""
-    stores = [*_system(name, root), *_keychain(name, root)]
+    stores = [*_system(name, root), *_keychain(root)]
     chromes = [home / folder for folder in _CHROME if (home / folder / "cert9.db").exists()]
     if not chromes and any(shutil.which(one) for one in _CHROMES):
         chromes = [home / _CHROME[0]]
@@ -88,18 +98,19 @@ def _system(name: str, root: Path) -> list[Store]:
     return []
 
 
-def _keychain(name: str, root: Path) -> list[Store]:
+def _keychain(root: Path) -> list[Store]:
     """macOS: the login keychain of this person (security(1)); no root is needed."""
     if not shutil.which("security") or not (root / "System/Library/Keychains").is_dir():
         return []
     keychain = str(Path.home() / "Library/Keychains/login.keychain-db")
     return [
         Store(
-            name="keychain",
+            name=KEYCHAIN,
             place=keychain,
             add=(("security", "add-trusted-cert", "-r", "trustRoot", "-k", keychain, CERTIFICATE),),
-            remove=(("security", "remove-trusted-cert", CERTIFICATE),),
-            show=("security", "find-certificate", "-p", "-c", name, keychain),
+            # By its digest: it has the name that the rig's authority gave itself. -t: and the trust in it.
+            remove=(("security", "delete-certificate", "-Z", DIGEST, "-t", keychain),),
+            show=("security", "find-certificate", "-a", "-p", keychain),
         )
     ]
 
@@ -120,8 +131,8 @@ def _nss(browser: str, folder: Path, name: str) -> Store:
     )
 
 
-def held(store: Store) -> str:
-    """The fingerprint of what the store has under our name, or ""."""
+def held(store: Store, wanted: str) -> str:
+    """The fingerprint of what the store has: `wanted` if that is in it, else the one under our name, else ""."""
     if not store.show:
         text = (read_bytes(Path(store.place)) or b"").decode(errors="replace")
     else:
@@ -130,11 +141,13 @@ def held(store: Store) -> str:
         except FileNotFoundError:
             return ""
         text = done.stdout if done.ok else ""
-    begin = text.find("-----BEGIN CERTIFICATE-----")
     try:
-        return fingerprint_of(text[begin:].replace("\r", "").strip()) if begin >= 0 else ""
+        found = [fingerprint_of(one) for one in PEM.findall(text.replace("\r", ""))]
     except ValueError:
         return ""
+    if wanted in found:
+        return wanted
+    return found[0] if found and store.name != KEYCHAIN else ""
 
 
 def change(store: Store, commands: tuple[Argv, ...], pem: str) -> None:
@@ -142,8 +155,9 @@ def change(store: Store, commands: tuple[Argv, ...], pem: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         certificate = Path(folder) / "root.crt"
         certificate.write_text(pem, encoding="ascii")
+        words = {CERTIFICATE: str(certificate), DIGEST: _sha1(pem)}
         for command in commands:
-            argv = tuple(str(certificate) if word == CERTIFICATE else word for word in command)
+            argv = tuple(words.get(word, word) for word in command)
             done = process.run(argv, timeout=120)
             if not done.ok:
                 raise HostError(

@@ -69,6 +69,18 @@ def test_what_could_not_be_mounted_leaves_no_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "mount").exists()
 
 
+def test_the_folder_of_all_mounts_goes_with_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    one, other = tmp_path / "rigs/box-a", tmp_path / "rigs/box-b"
+    for point in (one, other):
+        with ready_folder(point) as beneath:
+            close_folder(beneath, point)
+    open_folder(one)
+    assert other.exists() and not one.exists()
+    open_folder(other)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_with_files_is_not_hidden(home: LaptopHome) -> None:
     (home.path / "full").mkdir()
     (home.path / "full/file").write_text("mine")
