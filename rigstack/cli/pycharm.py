@@ -10,9 +10,11 @@ import click
 
 from rigstack import process
 from rigstack.cli import console
+from rigstack.cli.tunnel import warn_of_cache
 from rigstack.errors import ReachError
 from rigstack.laptop import ssh
 from rigstack.laptop.home import check_checkout, laptop_home
+from rigstack.laptop.kept import list_kept
 from rigstack.laptop.rigs import find_project
 
 
@@ -32,6 +34,7 @@ def pycharm(project: str, folder: str | None, undo: bool, dry_run: bool, as_json
     from rigstack.render.pycharm import gateway_link
 
     place = Path(folder or ".").absolute()
+    home = laptop_home()
     if undo:
         undone = undo_idea(place)
         if as_json:
@@ -41,9 +44,11 @@ def pycharm(project: str, folder: str | None, undo: bool, dry_run: bool, as_json
             console.result(f"put back {path}")
         if not undone:
             console.note(f"rigstack changed nothing in {place / '.idea'}")
+        if any(f"-{one.alias}".endswith(f"-{project}") for one in list_kept(home, "forward")):
+            stop = f"rigstack tunnel --stop {project} 22"
+            console.note(f"PyCharm's way to {project} stays up, for other folders; to end it: {stop}")
         return
     check_checkout(place)
-    home = laptop_home()
     target = find_project(home, project)
     idea_texts(place, workspace_at(home, target, place, planned_address(home, target)))  # raises for a broken file
     address = planned_address(home, target) if dry_run else ensure_address(home, target)
@@ -53,6 +58,8 @@ def pycharm(project: str, folder: str | None, undo: bool, dry_run: bool, as_json
         for path, text in texts.items():
             console.result(f"==> {path}\n{text}")
         return
+    if target.project.ssh_port is None:
+        warn_of_cache()
     written = write_idea(texts)
     link = gateway_link(workspace)
     if as_json:
@@ -75,7 +82,8 @@ The interpreter, in PyCharm (two clicks, once):
 
 Deployment and SSH interpreters need PyCharm's Pro features. Without them open the project's folder by
 `rigstack mount {project}`, or keep it equal by `rigstack sync {project}`.
-JetBrains Gateway (the whole IDE on the rig): {link}"""
+JetBrains Gateway (the whole IDE on the rig) is filled in by this link; then: Check Connection and Continue.
+  {link}"""
 
 
 HINTS = """\

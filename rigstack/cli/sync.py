@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from rigstack.cli import console
+from rigstack.cli.tunnel import warn_of_cache
 from rigstack.errors import ConfigError
 from rigstack.laptop.home import LaptopHome, check_checkout, laptop_home
 from rigstack.laptop.kept import Kept, last_lines, list_kept, log_of, start_kept, stop_kept
@@ -145,5 +146,6 @@ def _watch(home: LaptopHome, target: Target, place: Path, words: tuple[str, ...]
         home,
         Kept(kind="sync", id=f"sync-{target.alias}", alias=target.alias, about={"folder": str(place)}, argv=words),
     )
+    warn_of_cache()
     name = target.project.name
     console.note(f"watching {place}; rigstack sync --status, --log {name}, --stop {name}")

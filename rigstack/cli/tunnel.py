@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from rigstack.cli import console
@@ -23,7 +25,7 @@ def tunnel(project: str | None, ports: tuple[str, ...], show: bool, stop: bool, 
     """Keep PORTs of PROJECT's programs on this laptop: `rigstack tunnel demo 6006` is tensorboard on 127.0.0.1:6006.
 
     Runs in the background and comes back by itself after a cut, and after a restart of this machine when you log in.
-    When a port is taken here the next free one is used.
+    When a port is taken here the next free one is used. --list shows what `rigstack pycharm` keeps up, too.
     """
     home = laptop_home()
     if stop:
@@ -55,7 +57,19 @@ def tunnel(project: str | None, ports: tuple[str, ...], show: bool, stop: bool, 
                 remedy=f"rigstack tunnel --stop {project} {remote}",
             )
         made.append(there)
+    warn_of_cache()
     _report(tuple(made), as_json=as_json)
+
+
+def warn_of_cache() -> None:
+    """What is kept up is started again by this very rigstack."""
+    from rigstack.laptop.login import in_a_cache
+
+    if in_a_cache():
+        console.warn(f"this rigstack lies in a cache ({sys.prefix}); when that is emptied, nothing that it keeps up")
+        console.note(
+            "comes back when you log in, until the next rigstack command. Install it: uv tool install rigstack"
+        )
 
 
 def _pair(text: str) -> tuple[int, int | None]:
@@ -67,7 +81,7 @@ def _pair(text: str) -> tuple[int, int | None]:
 
 
 def _chosen(home: LaptopHome, project: str | None, ports: tuple[str, ...]) -> tuple[Kept, ...]:
-    kept = list_kept(home, "tunnel")
+    kept = (*list_kept(home, "tunnel"), *list_kept(home, "forward"))
     if project is not None:
         try:
             alias = find_project(home, project).alias
@@ -88,6 +102,7 @@ def _report(kept: tuple[Kept, ...], *, as_json: bool, verb: str = "") -> None:
                 "alias": one.alias,
                 "port": int(one.about["remote"]),
                 "local": int(one.about["local"]),
+                "for": "pycharm" if one.kind == "forward" else "you",
                 "state": states[one.id],
                 "since": one.since,
             }
@@ -98,7 +113,13 @@ def _report(kept: tuple[Kept, ...], *, as_json: bool, verb: str = "") -> None:
         console.result("no tunnels")
     else:
         lines = [
-            [one.alias, one.about["remote"], f"127.0.0.1:{one.about['local']}", states[one.id], one.since]
+            [
+                one.alias,
+                one.about["remote"] + (" (PyCharm)" if one.kind == "forward" else ""),
+                f"127.0.0.1:{one.about['local']}",
+                states[one.id],
+                one.since,
+            ]
             for one in kept
         ]
         console.result(console.table(["PROJECT", "PORT", "HERE", "STATE", "SINCE"], lines))

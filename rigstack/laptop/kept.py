@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -92,7 +93,10 @@ def start_kept(home: LaptopHome, kept: Kept) -> Kept:
 
 
 def list_kept(home: LaptopHome, kind: str | None = None) -> tuple[Kept, ...]:
-    """What is kept up, of one kind or of all; what died (by a restart of the laptop) is started again."""
+    """What is kept up, of one kind or of all; what died (by a restart of the laptop) is started again.
+
+    So is what was started by a rigstack that is gone (an environment made anew, a cache emptied): by this one.
+    """
     found = []
     for path in sorted(folder_of(home).glob("*.json")):
         try:
@@ -102,13 +106,24 @@ def list_kept(home: LaptopHome, kind: str | None = None) -> tuple[Kept, ...]:
             continue
         if kind not in (None, kept.kind):
             continue
+        renewed = _by_this_rigstack(kept)
+        if renewed != kept:
+            stop_kept(home, kept)
         if not _lives(path):
             try:
-                kept = start_kept(home, kept)
+                kept = start_kept(home, renewed)
             except HostError:  # another rigstack was faster
                 continue
         found.append(kept)
     return tuple(found)
+
+
+def _by_this_rigstack(kept: Kept) -> Kept:
+    """The same, by the Python that runs now when its own is gone; ssh is found by name, and stays."""
+    program = Path(kept.argv[0])
+    return (
+        kept.replace(argv=(sys.executable, *kept.argv[1:])) if program.is_absolute() and not program.exists() else kept
+    )
 
 
 def stop_kept(home: LaptopHome, kept: Kept) -> None:

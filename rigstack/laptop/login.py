@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import html
+import os
 import sys
 from pathlib import Path
 
@@ -15,6 +16,12 @@ from rigstack.laptop.home import LaptopHome
 # What starts it all again: the list of tunnels, like every look at what is kept, revives what has died.
 REVIVE = (sys.executable, "-m", "rigstack", "tunnel", "--list")
 NAME = "rigstack-kept"
+
+
+def in_a_cache(prefix: str = sys.prefix) -> bool:
+    """Whether this rigstack lies in a cache (as uvx and `pipx run` put it), which may be emptied at any time."""
+    own = os.environ.get("UV_CACHE_DIR")
+    return bool({".cache", "Caches"} & set(Path(prefix).parts)) or bool(own and Path(prefix).is_relative_to(own))
 
 
 def render_unit(argv: tuple[str, ...]) -> str:

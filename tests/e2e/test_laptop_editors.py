@@ -101,6 +101,17 @@ def test_the_forward_comes_back_after_a_restart_of_the_laptop(laptop: Laptop, ri
     assert (again["port"], again["files"]) == (told["port"], [])
 
 
+def test_the_forward_is_shown_and_can_be_stopped(laptop: Laptop, rig: LiveRig) -> None:
+    told = json.loads(laptop.rigstack("pycharm", "demo", "work", "--json").stdout)
+    (one,) = json.loads(laptop.rigstack("tunnel", "--list", "--json").stdout)["tunnels"]
+    assert (one["port"], one["local"], one["for"], one["state"]) == (22, told["port"], "pycharm", "up")
+    undone = laptop.rigstack("pycharm", "demo", "work", "--undo")
+    assert "rigstack tunnel --stop demo 22" in undone.stderr
+    assert "22 (PyCharm)" in laptop.rigstack("tunnel", "--stop", "demo", "22").stdout
+    assert laptop.rigstack("tunnel", "--list").stdout == "no tunnels\n"
+    assert laptop.rigstack("pycharm", "demo", "work").returncode == 0
+
+
 def test_undo_puts_the_project_back(laptop: Laptop, rig: LiveRig) -> None:
     own = '<?xml version="1.0" encoding="UTF-8"?>\n<project version="4">\n</project>\n'
     laptop.path("other/.idea").mkdir(parents=True)

@@ -15,6 +15,7 @@ import pytest
 from rigstack.errors import HostError
 from rigstack.laptop.home import LaptopHome
 from rigstack.laptop.kept import Kept, last_lines, list_kept, start_kept, stop_kept
+from rigstack.laptop.login import in_a_cache
 from rigstack.laptop.tunnel import is_free, pick_port
 
 
@@ -81,6 +82,34 @@ def test_what_died_is_started_again(home: LaptopHome) -> None:
         for each in list_kept(home):
             stop_kept(home, each)
     assert list_kept(home) == ()
+
+
+def test_a_rigstack_that_is_gone_is_replaced_by_this_one(home: LaptopHome, tmp_path: Path) -> None:
+    """As when the cache that uvx put it into was emptied: the loop lives, and what it starts is not there."""
+    (tmp_path / "old").symlink_to(sys.executable)
+    code = f"open({str(tmp_path / 'ran')!r}, 'a').write('x'); import time; time.sleep(300)"
+    one = kept(home, str(tmp_path / "old"), "-c", code)
+    try:
+        until((tmp_path / "ran").exists)
+        assert list_kept(home) == (one,)
+        (tmp_path / "old").unlink()
+        (again,) = list_kept(home)
+        assert again.argv == (sys.executable, "-c", code) and again.pid != one.pid
+        until(lambda: (tmp_path / "ran").read_text() == "xx")
+        assert not alive(one.pid)
+        assert list_kept(home) == (again,)
+    finally:
+        for each in list_kept(home):
+            stop_kept(home, each)
+
+
+def test_a_cache_is_no_place_to_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert in_a_cache("/home/anna/.cache/uv/archive-v0/MQE5kudOnvoJgo7j")  # what `uvx rigstack` has for sys.prefix
+    assert in_a_cache("/Users/anna/Library/Caches/pipx/a1b2")
+    assert not in_a_cache("/home/anna/.local/share/uv/tools/rigstack")
+    assert not in_a_cache("/srv/uv/archive-v0/a")
+    monkeypatch.setenv("UV_CACHE_DIR", "/srv/uv")
+    assert in_a_cache("/srv/uv/archive-v0/a")
 
 
 def test_at_login_it_comes_back_while_something_is_kept(home: LaptopHome) -> None:
