@@ -6,6 +6,7 @@ has one in which that is the test's folder. The network knows one address: the r
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -13,10 +14,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.live_rig import LiveRig
+from tests.live_rig import LiveRig, free_port, wait_for
 
 # 198.18.0.0/15 is set aside for tests of networks (RFC 2544); each laptop takes four addresses of it.
 BLOCK = "198.18"
@@ -216,6 +217,32 @@ class PersonsLaptop(Laptop):
 
     def argv(self, *words: str) -> list[str]:
         return self._argv("setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", "--clear-groups", *words)
+
+
+@contextlib.contextmanager
+def office(laptop: Laptop, folder: Path) -> Iterator[Path]:
+    """An ssh host of the person's own, "office", at the rig's end of the cable; gives its log, in `folder`."""
+    port, key, keys = free_port(), folder / "office_key", folder / "authorized_keys"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    keys.write_text(laptop.path(".ssh/id_ed25519.pub").read_text())
+    Path("/run/sshd").mkdir(exist_ok=True)
+    options = (f"ListenAddress={laptop.rig_address}", f"AuthorizedKeysFile={keys}", "PidFile=none", "StrictModes=no")
+    words = ["/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-p", str(port), "-h", str(key), "-o", "LogLevel=DEBUG1"]
+    own = f"Host office\n  HostName {laptop.rig_address}\n  Port {port}\n"
+    own += f"  UserKnownHostsFile {laptop.home}/office_known\n"
+    before = laptop.path(".ssh/config").read_bytes()
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen([*words, *(word for one in options for word in ("-o", one))], stderr=log)
+    try:
+        laptop.path(".ssh/config").write_bytes(before + own.encode())
+        login = ("ssh", "-o", "StrictHostKeyChecking=accept-new", "-o", "BatchMode=yes", "office", "true")
+        wait_for("the office lets us in", lambda: laptop.run(*login).returncode == 0)
+        yield folder / "log"
+    finally:
+        server.terminate()
+        server.wait(timeout=10)
+        laptop.path(".ssh/config").write_bytes(before)
+        laptop.path("office_known").unlink(missing_ok=True)
 
 
 def rig_on_the_cable(

@@ -16,7 +16,7 @@ from rigstack.laptop.rigs import ensure_connected
 from rigstack.plan.fingerprint import fingerprint
 from rigstack.plan.remote import parse_connection
 from tests.conftest import MakeRig
-from tests.e2e.laptop import Laptop, rig_on_the_cable
+from tests.e2e.laptop import Laptop, office, rig_on_the_cable
 from tests.live_rig import LiveRig, free_port, wait_for
 
 OWN_CONFIG = b"# mine\r\nHost work\r\n    User me\r\n"
@@ -244,39 +244,21 @@ def test_a_key_taken_away_is_out_at_once(laptop: Laptop, rig: LiveRig) -> None:
 
 
 @pytest.fixture
-def office(laptop: Laptop, rig: LiveRig, tmp_path: Path) -> Iterator[str]:
+def jump(laptop: Laptop, rig: LiveRig, tmp_path: Path) -> Iterator[str]:
     """An ssh host of the person's own, on the rig's side; and no other way to the rig."""
-    port, key = free_port(), tmp_path / "office_key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-    keys = tmp_path / "authorized_keys"
-    keys.write_text(laptop.path(".ssh/id_ed25519.pub").read_text())
-    Path("/run/sshd").mkdir(exist_ok=True)
-    options = (f"ListenAddress={laptop.rig_address}", f"AuthorizedKeysFile={keys}", "PidFile=none", "StrictModes=no")
-    words = ["/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-p", str(port), "-h", str(key), "-o", "LogLevel=DEBUG1"]
-    own = f"Host office\n  HostName {laptop.rig_address}\n  Port {port}\n"
-    own += f"  UserKnownHostsFile {laptop.home}/office_known\n"
-    before = laptop.path(".ssh/config").read_bytes()
-    with (tmp_path / "log").open("wb") as log:
-        server = subprocess.Popen([*words, *(word for one in options for word in ("-o", one))], stderr=log)
-    try:
-        laptop.path(".ssh/config").write_bytes(before + own.encode())
-        login = ("ssh", "-o", "StrictHostKeyChecking=accept-new", "-o", "BatchMode=yes", "office", "true")
-        wait_for("the office lets us in", lambda: laptop.run(*login).returncode == 0)
+    with office(laptop, tmp_path) as log:
         laptop.drop(rig.ssh_port)
-        yield "office"
-        assert f"{laptop.rig_address} port {rig.ssh_port}" in (tmp_path / "log").read_text(), "it went another way"
-    finally:
-        laptop.drop_no_more(rig.ssh_port)
-        server.terminate()
-        server.wait(timeout=10)
-        laptop.path(".ssh/config").write_bytes(before)
-        laptop.path("office_known").unlink(missing_ok=True)
+        try:
+            yield "office"
+            assert f"{laptop.rig_address} port {rig.ssh_port}" in log.read_text(), "it went another way"
+        finally:
+            laptop.drop_no_more(rig.ssh_port)
 
 
-def test_through_another_host(laptop: Laptop, rig: LiveRig, where: str, office: str) -> None:
+def test_through_another_host(laptop: Laptop, rig: LiveRig, where: str, jump: str) -> None:
     laptop.run("ssh", "-O", "exit", f"{rig.name}-demo")
     assert laptop.run("ssh", "-o", "ConnectTimeout=2", f"{rig.name}-gateway").returncode == 255, "there is another way"
-    words = ("connect", where, "--as", "far", "--jump", office)
+    words = ("connect", where, "--as", "far", "--jump", jump)
     try:
         wrong = laptop.rigstack(*words, "--fingerprint", "SHA256:" + "A" * 43)
         assert wrong.returncode == 9

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from rigstack.laptop.home import LaptopHome
-from rigstack.laptop.power import magic_packet, send_via_argv
+from rigstack.laptop.power import magic_packet
 from tests.conftest import MakeRig
-from tests.e2e.laptop import Laptop, connected_rig
+from tests.e2e.laptop import Laptop, connected_rig, office
 from tests.fake_plugs import fake_plug
 from tests.live_rig import LiveRig, docker, wait_for
 
@@ -43,13 +41,19 @@ def listener() -> Iterator[socket.socket]:
         yield ear
 
 
-def test_a_sleeping_rig_is_woken(laptop: Laptop, rig: LiveRig, listener: socket.socket) -> None:
+def test_a_sleeping_rig_is_woken(laptop: Laptop, rig: LiveRig, listener: socket.socket, tmp_path: Path) -> None:
     assert "is awake" in laptop.rigstack("wake").stdout
     # Asleep: nothing of it answers. It wakes when its card hears its address.
     rig.run("compose", "--", "stop", "gateway")
     broadcast = f"{laptop.rig_address.rpartition('.')[0]}.{int(laptop.rig_address.rpartition('.')[2]) + 2}"
     dry = laptop.rigstack("wake", "--mac", MAC, "--broadcast", broadcast, "--dry-run")
     assert f"would send a packet for {MAC}" in dry.stdout
+    # From afar: a machine that is always on sends it on its own LAN.
+    with office(laptop, tmp_path):
+        afar = laptop.rigstack("wake", "--mac", MAC, "--via", "office", "--broadcast", "127.0.0.1", "--timeout", "0")
+    assert (afar.returncode, "did not wake within" in afar.stderr) == (10, True), afar.stderr
+    packet, sender = listener.recvfrom(2048)
+    assert (packet, sender[0]) == (magic_packet(MAC), "127.0.0.1")
     words = ("-m", "rigstack", "wake", "--mac", MAC, "--broadcast", broadcast)
     waking = laptop.start(sys.executable, *words)
     try:
@@ -65,14 +69,6 @@ def test_a_sleeping_rig_is_woken(laptop: Laptop, rig: LiveRig, listener: socket.
     finally:
         waking.kill()
         rig.run("compose", "--", "start", "gateway")
-
-
-def test_another_machine_sends_it(listener: socket.socket) -> None:
-    home = LaptopHome(path=Path("/home/me"), ssh_path=Path("/home/me"))
-    text = send_via_argv(home, "nas", MAC, ("127.0.0.1",))[-1]
-    done = subprocess.run(["sh", "-c", text], capture_output=True, text=True, timeout=30)
-    assert done.returncode == 0, done.stderr
-    assert listener.recv(2048) == magic_packet(MAC)
 
 
 def test_the_plug_of_a_running_rig_is_not_pulled(laptop: Laptop, rig: LiveRig) -> None:
