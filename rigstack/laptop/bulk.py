@@ -80,7 +80,7 @@ def _pour_there(shell: tuple[str, ...], copy: Copy, big: Big, tell: Tell | None)
     name = PurePosixPath(big.path).name
     words = shlex.join((name if copy.into_folder else "", name, str(big.size), big.changed))
     sink = there(copy.sink.rstrip("/") or "/")
-    command = f"sh -c {shlex.quote(TAKE.replace('PARTIAL', PARTIAL))} - {sink} {words}"
+    command = f"sh -c {shlex.quote(TAKE.replace('PARTIAL', PARTIAL))} - {sink} {words} 2> /dev/null"
     with Path(big.path).open("rb", buffering=0) as source:
 
         def watch() -> None:
