@@ -84,21 +84,25 @@ def lock_for(plan: Plan, seen: Survey, tell: Callable[[str], None]) -> bool:
     projects = frozenset(one.name for one in seen.rig.projects if f"own-{one.name}" in built)
     makes_base = any(isinstance(step, BootstrapImage) for step in plan.steps) or not seen.observed.containers
     base = makes_base and not locked_base(seen.rig, seen.host.lock)
-    return _lock(seen, base=base, projects=projects, move=False, tell=tell)
+    return _lock(seen, base=base, edge="edge" in built, projects=projects, move=False, tell=tell)
 
 
 def move_lock(seen: Survey, only: frozenset[str], tell: Callable[[str], None]) -> bool:
     """Moves rig.lock on to the present images; whether there are others. only: the projects, empty for all.
 
-    The base system is moved too, unless all of `only` have a Dockerfile of their own.
+    The base system and the edge's Caddy are moved too, unless all of `only` have a Dockerfile of their own.
     """
     projects = only or frozenset(one.name for one in seen.rig.projects)
     base = not only or not all(seen.host.inputs[name].dockerfile for name in only)
-    return _lock(seen, base=base, projects=projects, move=True, tell=tell)
+    return _lock(seen, base=base, edge=base, projects=projects, move=True, tell=tell)
 
 
-def _lock(seen: Survey, *, base: bool, projects: frozenset[str], move: bool, tell: Callable[[str], None]) -> bool:
+def _lock(
+    seen: Survey, *, base: bool, edge: bool, projects: frozenset[str], move: bool, tell: Callable[[str], None]
+) -> bool:
     images = [image for name in sorted(projects) for image in own_bases(seen.host.inputs[name])]
+    caddy = [seen.rig.tls.caddy_image] if seen.rig.tls.caddy_image else []
+    images += caddy if edge else []
     if not base and not images:
         return False
     from rigstack.engine.locking import lock_base, lock_images
@@ -106,7 +110,7 @@ def _lock(seen: Survey, *, base: bool, projects: frozenset[str], move: bool, tel
 
     lock = lock_images(seen.host.lock, dict.fromkeys(images), move=move, tell=tell)
     if not seen.host.broken:
-        used = {image for given in seen.host.inputs.values() for image in own_bases(given)}
+        used = {*caddy, *(image for given in seen.host.inputs.values() for image in own_bases(given))}
         lock = lock.replace(images=tuple(pair for pair in lock.images if pair[0] in used))
     if base:
         lock = lock_base(seen.rig, lock, move=move, tell=tell)

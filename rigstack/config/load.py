@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rigstack.config.model import Access, Ddns, Images, Power, Project, Rig, Tls
-from rigstack.config.schema import PROJECT, TABLES, Key, project_name, shown
+from rigstack.config.schema import PROJECT, TABLES, Key, Unquoted, project_name, shown
 from rigstack.errors import ConfigError
 
 
@@ -151,6 +151,9 @@ def _table(problems: _Problems, table: str, given: object, keys: dict[str, Key])
             continue
         try:
             values[key] = rule.parse(given[key])
+        except Unquoted as wrong:
+            problems.add(f"{table}.{key}", f"expected {wrong}")
+            values[key] = rule.default
         except ValueError as wrong:
             problems.wrong(f"{table}.{key}", given[key], wrong)
             values[key] = rule.default
@@ -239,6 +242,15 @@ def _cross_checks(
         for key in ("certificate", "key"):
             if not tls[key]:
                 problems.add(f"tls.{key}", 'is missing; mode "files" needs it')
+    if tls["dns"]:
+        if tls["mode"] in ("internal", "files"):
+            problems.add("tls.dns", f'is for "acme" and "auto", and mode is "{tls["mode"]}"')
+        elif not host:
+            problems.add("tls.dns", "needs a public name; set rig.hostname")
+        if not tls["caddy_image"]:
+            problems.add("tls.caddy_image", "is missing; tls.dns needs a Caddy with that module (docs/tls.md)")
+    elif tls["dns_settings"] or tls["dns_resolver"]:
+        problems.add("tls.dns", "is missing; dns_settings and dns_resolver need it")
     if "ddns" in tables:
         _ddns_checks(problems, tables["ddns"], host)
 

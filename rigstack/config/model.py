@@ -20,7 +20,7 @@ class Access(Value):
 
 
 class Tls(Value):
-    """[tls]: where the edge's certificate comes from."""
+    """[tls]: where the edge's certificate comes from. dns: the module of DNS-01, "" for the other challenges."""
 
     mode: str
     email: str
@@ -28,6 +28,10 @@ class Tls(Value):
     acme_ca: str
     certificate: str
     key: str
+    dns: str
+    dns_settings: tuple[tuple[str, str], ...]
+    dns_resolver: str
+    caddy_image: str
 
 
 class Ddns(Value):

@@ -27,6 +27,10 @@ class Key(Value):
     required: bool = False
 
 
+class Unquoted(ValueError):
+    """A wrong value that may be a secret pasted by mistake: the error does not repeat it."""
+
+
 def shown(value: object) -> str:
     """A wrong value as an error may quote it: short, and never a private key that was pasted by mistake."""
     quoted = repr(value)
@@ -199,6 +203,34 @@ def public_url(value: Any) -> str:
     return url(value)
 
 
+def image(value: Any) -> str:
+    """An image as `docker pull` takes it; "" is none."""
+    if not isinstance(value, str) or not re.fullmatch(r"|[a-z0-9][A-Za-z0-9._:/@-]*", value):
+        raise ValueError('an image such as "caddy-desec" or "registry.example.net/caddy:2.11"')
+    return value
+
+
+def dns_module(value: Any) -> str:
+    """A DNS module of Caddy (dns.providers.NAME), with the file of the one argument that some of them take."""
+    if not isinstance(value, str) or not re.fullmatch(r"|[a-z0-9_]+( file:.+)?", value):
+        raise Unquoted('the name of a DNS module of Caddy, such as "desec", or "NAME file:PATH"')
+    return value
+
+
+def dns_settings(value: Any) -> tuple[tuple[str, str], ...]:
+    """What a DNS module takes. A secret is refused: rig.toml is committed."""
+    if not isinstance(value, dict):
+        raise Unquoted('a table of text: { token = "file:secrets/dns-token" }')
+    for key, content in value.items():
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", key):
+            raise Unquoted(f"names of a-z, 0-9 and '_' ({key!r} is not)")
+        if not isinstance(content, str) or not re.fullmatch(r"[^\n\"`{}\\]+", content):
+            raise Unquoted(f"text without quotes, braces and backslashes for {key}")
+        if key.endswith(("token", "secret", "password", "key")) and not content.startswith("file:"):
+            raise Unquoted(f'"file:PATH" for {key}, since no secret may be in here')
+    return tuple(value.items())
+
+
 def cuda(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"|auto|none|(devel|runtime)(-\d\d\.\d)?|\d\d\.\d", value):
         raise ValueError('"auto", "none", "runtime", "devel", or a version such as "13.0" or "runtime-13.0"')
@@ -294,6 +326,10 @@ TABLES: dict[str, dict[str, Key]] = {
         "acme_ca": Key(parse=path, default=""),
         "certificate": Key(parse=path, default=""),
         "key": Key(parse=path, default=""),
+        "dns": Key(parse=dns_module, default=""),
+        "dns_settings": Key(parse=dns_settings, default=()),
+        "dns_resolver": Key(parse=server, default=""),
+        "caddy_image": Key(parse=image, default=""),
     },
     "ddns": {
         "provider": Key(parse=choice(*DDNS_PROVIDERS), required=True),

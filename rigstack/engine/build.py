@@ -22,7 +22,7 @@ KEPT_LOGS = 10
 
 
 class BuildInputs(Value):
-    """What builds may use besides the images' own files. secrets: id -> file; caddy: "packages" or "registry"."""
+    """What builds may use besides the images' own files. secrets: id -> file; caddy: "packages" or "image"."""
 
     assets: str
     secrets: Mapping[str, str]

@@ -26,6 +26,10 @@ _STEP_FILES = {
 _NO_ADDITION = "rigstack: not an addition"
 _CANNOT = "rigstack: cannot install"
 
+# How images/edge/take-caddy begins what it says, and what BuildKit says where there is nothing to take.
+_TAKES_CADDY = "take-caddy: "
+_NO_CADDY = '"/usr/bin/caddy": not found'
+
 
 def refused_step(reader: PlainProgress) -> str:
     """The image whose packages cannot be installed on top of what an earlier build installed, or ""."""
@@ -106,6 +110,10 @@ def _place(kind: str, title: str, project: str, everything: str) -> tuple[str, s
         )
     if project and (cannot := re.search(rf"^{_CANNOT} (\S+)$", everything, re.M)):
         return f": {cannot.group(1)}", "", mend.format(cannot.group(1), project)
+    if _TAKES_CADDY in everything or _NO_CADDY in everything:
+        cause = "that image has no /usr/bin/caddy" if _NO_CADDY in everything else ""
+        remedy = "name another in [tls] caddy_image: `docker run --rm IMAGE caddy list-modules` shows what one has"
+        return ": the Caddy of [tls] caddy_image", cause, f"{remedy}; docs/tls.md has the recipe"
     for word, file in _STEP_FILES.items():
         if project and word in title:
             return f": {file}", "", mend.format(file.replace("its own", "the own"), project)

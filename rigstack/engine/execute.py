@@ -141,13 +141,14 @@ class Execution:
                 build_images(self.root, images, self._build_inputs(), self.reporter.build_line)
             case CheckImages(images=images):
                 check_images(images, owner=self.owner)
-            case PublishSites(files=files):
+            case PublishSites(files=files, image=image):
                 running = self.observed.containers.get("edge")
                 edge.publish(
                     self.root,
                     files,
                     owner=self.owner,
                     container=running.id if running and running.state == "running" else None,
+                    image=image,
                 )
             case RemoveServices(services=services):
                 containers.remove_containers(self.rig.name, services, self.reporter.tell)
@@ -185,7 +186,7 @@ class Execution:
         return BuildInputs(
             assets=self.host.assets,
             secrets=self._build_secrets(),
-            caddy=bootstrap_source(self.desired.bootstrap.tag),
+            caddy="image" if bootstrap_source(self.desired.bootstrap.tag) == "registry" else "packages",
             no_cache=self.no_cache,
         )
 

@@ -57,7 +57,7 @@ def observe_host(rig: Rig, failed: Mapping[str, RigstackError] | None = None) ->
         broken=broken,
         left=_left(root, broken) if broken else {},
         caddy=_caddy_files(assets),
-        tls={key: _tls_file(rig, root, key) for key in tls_files(rig)},
+        tls={name: _tls_file(root, *where) for name, where in tls_files(rig).items()},
         ddns_password=_ddns_password(rig, root),
         acme_issued=acme_issued(root, rig.hostname) if tls_mode(rig) == "acme" else False,
         driver=driver_version(Path("/")),
@@ -218,13 +218,19 @@ def _caddy_files(assets: Path) -> dict[str, str]:
     return files
 
 
-def _tls_file(rig: Rig, root: Path, key: str) -> Secret:
-    """A PEM file that [tls] names; its content is copied for the edge, whose user may not read the original."""
-    path = root / Path(getattr(rig.tls, key)).expanduser()
+def _tls_file(root: Path, key: str, file: str) -> Secret:
+    """What [tls] `key` names, a PEM file or a DNS module's secret: copied for the edge's user, who may not read it."""
+    path = root / Path(file).expanduser()
+    pem = not key.startswith("dns")
     try:
-        text = path.read_text(encoding="ascii")
+        text = path.read_text(encoding="ascii" if pem else "utf-8")
     except (OSError, UnicodeDecodeError) as failed:
-        raise ConfigError(f"tls.{key}: cannot read {path}: {failed}", remedy="name a PEM file that is there") from None
-    if "-----BEGIN " not in text:
+        remedy = "name a PEM file that is there" if pem else f"put it there: install -m 600 /dev/stdin {path}"
+        raise ConfigError(f"tls.{key}: cannot read {path}: {failed}", remedy=remedy) from None
+    if pem and "-----BEGIN " not in text:
         raise ConfigError(f"tls.{key}: {path} is not a PEM file", remedy="it starts with -----BEGIN CERTIFICATE-----")
-    return Secret(text)
+    if not text.strip():
+        raise ConfigError(
+            f"tls.{key}: {path} is empty", remedy=f"put the secret there: install -m 600 /dev/stdin {path}"
+        )
+    return Secret(text if pem else text.strip() + "\n")

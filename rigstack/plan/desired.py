@@ -155,8 +155,8 @@ def desire(rig: Rig, host: Host, gpus: Mapping[str, tuple[str, ...]] | None = No
             for path, (text, secret) in sidecar.items()
         )
     files += tuple(
-        File(path=f"secrets/edge-tls/{key}.pem", text=text.reveal(), mode=0o600, owned=True)
-        for key, text in sorted(host.tls.items())
+        File(path=f"secrets/edge-tls/{name}", text=text.reveal(), mode=0o600, owned=True)
+        for name, text in sorted(host.tls.items())
     )
     edge_files = tuple(
         File(path=path, text=text, owned=True) for path, text in sorted(render_edge_files(rig, host).items())

@@ -89,7 +89,8 @@ class Host(Value):
     assets: folder with compose.yaml, images/, caddy/. compose_digest: of compose.yaml.
     image_sources: image -> file -> digest, for the folders of images/.
     caddy: file below caddy/ -> text.
-    tls: key of [tls] -> PEM text of the file it names. inputs: project -> what goes into its image.
+    tls: file -> what is in it, of those that [tls] names (render.edge.tls_files).
+    inputs: project -> what goes into its image.
     root_certificate: of the rig's own authority, PEM, or "" before the edge first ran.
     broken: project -> what is wrong in its own files or with the build; such a project is left as it is.
     left: for those, their services as state/compose.json has them.

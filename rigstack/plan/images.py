@@ -120,6 +120,7 @@ def desire_images(rig: Rig, host: Host, bootstrap: Bootstrap) -> tuple[Image, ..
     common = (("DEBIAN", bootstrap.tag), *owner)
     wanted = ["base", "gateway", "edge", *(["ddns"] if rig.ddns else [])]
     images = [_own_image(name, host.image_sources, common) for name in wanted]
+    images = [_with_caddy(rig, image, host.lock) if image.name == "edge" else image for image in images]
     base = images[0]
     for project in rig.projects:
         given = host.inputs[project.name]
@@ -147,6 +148,22 @@ def _own_image(name: str, sources: Mapping[str, Mapping[str, str]], args: tuple[
         args=args,
         parent="",
         inputs=inputs,
+    )
+
+
+def _with_caddy(rig: Rig, edge: Image, lock: Lock) -> Image:
+    """The edge with the Caddy of [tls] caddy_image, in the state that rig.lock names."""
+    image = rig.tls.caddy_image
+    if not image:
+        return edge
+    state = dict(lock.images).get(image, "")
+    args = (("CADDY", "image"), ("CADDY_IMAGE", image), ("DNS_MODULE", rig.tls.dns.partition(" ")[0]))
+    inputs = (*edge.inputs, (f"FROM {image}", state), *((f"build argument {key}", value) for key, value in args))
+    return edge.replace(
+        tag=f"rigstack/edge:{digest(json.dumps(inputs))}",
+        args=edge.args + args,
+        inputs=inputs,
+        held=((image, state),) if state.startswith("sha256:") else (),
     )
 
 

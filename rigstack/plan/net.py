@@ -108,7 +108,7 @@ def wanted_ports(rig: Rig) -> tuple[Port, ...]:
     ports = [Port(outside=access.https_port, inside=access.https_port, transport="tcp", what="edge")]
     if access.https_port == 443:
         ports.append(Port(outside=443, inside=443, transport="udp", what="edge, HTTP/3"))
-    if tls_mode(rig) == "acme":
+    if tls_mode(rig) == "acme" and not rig.tls.dns:
         ports.append(Port(outside=80, inside=access.http_port, transport="tcp", what="certificates"))
     ports.append(Port(outside=access.ssh_port, inside=access.ssh_port, transport="tcp", what="gateway"))
     for project in rig.projects:

@@ -55,7 +55,7 @@ def reconcile(
     if not observed.password:
         # As late as can be: it is shown once, and who sees it scroll by under a long build has lost it.
         steps.append(MakePassword(cause="none was set"))
-    steps += _publish(desired, observed)
+    steps += _publish(desired, observed, desired.image("edge").tag if "edge" in starting else "")
     steps += _remove(desired, observed, only, hold)
     if starting:
         steps.append(StartServices(services=tuple(starting), causes=tuple(starting.values())))
@@ -216,14 +216,17 @@ def _build(desired: Desired, observed: Observed, starting: list[Service]) -> lis
     return steps
 
 
-def _publish(desired: Desired, observed: Observed) -> list[Step]:
+def _publish(desired: Desired, observed: Observed, image: str) -> list[Step]:
+    """image: what the edge is about to start from, or ""."""
     causes = {file.path: cause for file in desired.edge_files if (cause := _file_cause(file, observed.files))}
     changed = [f"{path.rpartition('/current/')[2]}: {cause}" for path, cause in causes.items()]
     changed += [f"{path.rpartition('/current/')[2]}: no longer wanted" for path in observed.stale]
     if not changed:
         return []
     cause = "not there" if set(causes.values()) == {"not there"} and not observed.stale else "; ".join(changed)
-    return [PublishSites(files=desired.edge_files, cause=cause)]
+    running = observed.containers.get("edge")
+    other = image if running is None or running.image != image else ""
+    return [PublishSites(files=desired.edge_files, image=other, cause=cause)]
 
 
 def _remove(desired: Desired, observed: Observed, only: frozenset[str], hold: frozenset[str]) -> list[Step]:

@@ -73,9 +73,13 @@ class CheckImages(Value):
 
 
 class PublishSites(Value):
-    """Replaces the edge's generated files as one, after the running edge has validated them, and reloads it."""
+    """Replaces the edge's generated files as one, after the running edge has validated them, and reloads it.
+
+    image: the one that the edge is to be replaced by right afterwards, which then has to validate them; or "".
+    """
 
     files: tuple[File, ...]
+    image: str
     cause: str
 
     def __str__(self) -> str:

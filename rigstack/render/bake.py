@@ -22,7 +22,8 @@ def render_bake(
     """A bake definition (docs.docker.com/build/bake/reference) in JSON.
 
     staging: the folder with one staged context per project image. secrets: id -> file.
-    arguments: added to the edge's (where its Caddy comes from). network_arguments: proxies, which leave no trace.
+    arguments: the edge's, unless it has them (where its Caddy comes from).
+    network_arguments: proxies, which leave no trace.
     """
     names = {image.name for image in images}
     targets = {
@@ -55,7 +56,7 @@ def _target(
 ) -> dict[str, Any]:
     args = {**dict(image.args), **network_arguments}
     if image.name == "edge":
-        args.update(arguments)
+        args = {**arguments, **args}
     target: dict[str, Any] = {
         "dockerfile": f"{assets}/images/{image.dockerfile}/Dockerfile"
         if image.dockerfile

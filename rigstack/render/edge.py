@@ -20,11 +20,19 @@ def render_edge_files(rig: Rig, host: Host) -> dict[str, str]:
         f"{ROOT}/global.caddy": _globals(rig, host),
         f"{ROOT}/sites.caddy": _sites(rig, host),
         # Whose first certificate images/edge/run-edge waits for, and who tells whether the name is there.
-        **({f"{ROOT}/acme-name": f"{rig.hostname} {'sidecar' if rig.ddns else 'resolver'}\n"} if acme else {}),
+        **({f"{ROOT}/acme-name": f"{rig.hostname} {_teller(rig, host)}\n"} if acme else {}),
         f"{ROOT}/list-login.caddy": _list_login(rig),
         f"{ROOT}/www/projects/index.html": _index(rig),
         **{f"{ROOT}/projects/{project.name}.caddy": _project(project.name) for project in rig.projects},
     }
+
+
+def _teller(rig: Rig, host: Host) -> str:
+    """By what run-edge knows that it is worth asking again: the name's address, or for DNS-01 what Caddy needs."""
+    if not rig.tls.dns:
+        return "sidecar" if rig.ddns else "resolver"
+    secrets = [host.tls[name].reveal() for name in tls_files(rig)]
+    return "settings " + digest(*_dns_challenge(rig), *secrets)
 
 
 # Names that no public authority signs (RFC 6761, RFC 6762, RFC 8375, and ICANN's reserved "internal").
@@ -76,8 +84,8 @@ def _sites(rig: Rig, host: Host) -> str:
     blocks.append(_block(names, ["tls internal", "import rig"]))
     if rig.hostname:
         blocks.append(_block([f"https://{rig.hostname}"], [*_hostname_tls(rig, host), "import rig"]))
-    # A renewed certificate changes this line, and so makes the edge reload.
-    blocks += [f"# {key}: {digest(host.tls[key].reveal())}\n" for key in tls_files(rig)]
+    # A renewed certificate or token changes this line, and so makes the edge reload.
+    blocks += [f"# {name}: {digest(host.tls[name].reveal())}\n" for name in tls_files(rig)]
     return "\n".join(blocks)
 
 
@@ -88,28 +96,58 @@ def _hostname_tls(rig: Rig, host: Host) -> list[str]:
     # A year, for names with a real certificate only: on LAN names it would lock people out of other programs.
     strict = ['header Strict-Transport-Security "max-age=31536000"']
     if mode == "files":
-        return [f"tls {_tls_target('certificate')} {_tls_target('key')}", *strict]
+        return [f"tls {TLS_TARGET}/certificate.pem {TLS_TARGET}/key.pem", *strict]
+    roots = [f"\t\ttrusted_roots {TLS_TARGET}/acme_ca.pem"] if rig.tls.acme_ca else []
+    acme = ["\tissuer acme {", *_dns_challenge(rig), *roots, "\t}"]
     if rig.tls.mode == "auto" and not host.acme_issued:
         # Until the authority has signed once, the rig's own stands in; its short life makes Caddy ask
         # again every 40 minutes, which stays below Let's Encrypt's five failures an hour.
         # Afterwards it must not: a failed renewal would replace a certificate that is good for weeks.
-        roots = [f"\t\ttrusted_roots {_tls_target('acme_ca')}"] if rig.tls.acme_ca else []
-        own = ["\tissuer internal {", "\t\tlifetime 1h", "\t}"]
-        return ["tls {", "\tissuer acme {", *roots, "\t}", *own, "}"]
+        return ["tls {", *acme, "\tissuer internal {", "\t\tlifetime 1h", "\t}", "}"]
+    if rig.tls.dns:
+        return ["tls {", *acme, "}", *strict]
     if rig.tls.acme_ca:
-        return ["tls {", f"\tca_root {_tls_target('acme_ca')}", "}", *strict]
+        return ["tls {", f"\tca_root {TLS_TARGET}/acme_ca.pem", "}", *strict]
     return strict
 
 
-def tls_files(rig: Rig) -> tuple[str, ...]:
-    """The keys of [tls] that name files which the edge needs, given the mode."""
-    mode = tls_mode(rig)
-    return ("certificate", "key") if mode == "files" else ("acme_ca",) if mode == "acme" and rig.tls.acme_ca else ()
+def _dns_challenge(rig: Rig) -> list[str]:
+    """DNS-01 (RFC 8555, 8.4), for which Caddy lets the other challenges be. It reads secrets from files itself."""
+    if not rig.tls.dns:
+        return []
+    module, _, argument = rig.tls.dns.partition(" ")
+    words = [module, *([_file("dns")] if argument else [])]
+    settings = [
+        f'\t\t\t{key} "{_file(f"dns-{key}") if value.startswith("file:") else value}"'
+        for key, value in rig.tls.dns_settings
+    ]
+    lines = [f"\t\tdns {' '.join(words)}" + (" {" if settings else ""), *settings, *(["\t\t}"] if settings else [])]
+    return lines + ([f"\t\tresolvers {rig.tls.dns_resolver}"] if rig.tls.dns_resolver else [])
 
 
-def _tls_target(key: str) -> str:
-    """Where the edge sees the copy of the file that [tls] `key` names."""
-    return f"/etc/rigstack/tls/{key}.pem"
+TLS_TARGET = "/etc/rigstack/tls"
+
+
+def _file(name: str) -> str:
+    """What Caddy replaces by the file's content (caddyserver.com/docs/conventions#placeholders)."""
+    return f"{{file.{TLS_TARGET}/{name}}}"
+
+
+def tls_files(rig: Rig) -> dict[str, tuple[str, str]]:
+    """What the edge needs of [tls], given the mode: file in TLS_TARGET -> its key of [tls], its path as written."""
+    tls, mode = rig.tls, tls_mode(rig)
+    if mode == "files":
+        return {"certificate.pem": ("certificate", tls.certificate), "key.pem": ("key", tls.key)}
+    if mode != "acme":
+        return {}
+    files = {"acme_ca.pem": ("acme_ca", tls.acme_ca)} if tls.acme_ca else {}
+    _, _, argument = tls.dns.partition(" ")
+    secrets = {
+        "dns": ("dns", argument),
+        **{f"dns-{key}": (f"dns_settings.{key}", value) for key, value in tls.dns_settings},
+    }
+    secret = ((name, key, value) for name, (key, value) in secrets.items() if value.startswith("file:"))
+    return files | {name: (key, value.removeprefix("file:")) for name, key, value in secret}
 
 
 def _block(addresses: list[str], body: list[str]) -> str:

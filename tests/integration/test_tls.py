@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.caddy_dns import MODULE, caddy_image
 from tests.conftest import MakeRig
 from tests.live_rig import LiveRig, docker, wait_for
 from tests.name_server import KEY_NAME, KEY_SECRET, NameServer
@@ -157,6 +158,66 @@ def test_a_person_may_have_it_asked_again_but_not_all_the_time(bare: LiveRig, zo
     bare.set("hostname", f'"four.{zone.zone}"')
     bare.up()
     assert "it was asked 3 times within the hour" in bare.up().stderr
+
+
+@pytest.fixture
+def dns_01(bare: LiveRig, tmp_path: Path) -> Iterator[Path]:
+    """rig.toml names a Caddy that has a DNS module, and for the test alone; yields the file of that one's secret."""
+    before = bare.toml
+    secret = bare.path / "secrets/tsig"
+    with caddy_image(f"{bare.name}-caddy", tmp_path) as image:
+        bare.set("hostname", '"nowhere.example.net"')
+        bare.set("caddy_image", f'"{image}"')
+        bare.set("dns_resolver", '"ca.example.net"')
+        secret.write_text("bm90IHRoZSBrZXk=\n")
+        secret.chmod(0o600)
+        yield secret
+        (bare.path / "rig.toml").write_text(before)
+
+
+def test_a_caddy_without_the_module_is_refused_and_the_edge_goes_on(bare: LiveRig, dns_01: Path) -> None:
+    edge = bare.containers()["edge"]
+    bare.set("dns", '"desec"')
+    bare.set("dns_settings", '{ token = "file:secrets/tsig" }')
+    done = bare.run("up")
+    assert done.returncode == 7, done.stderr
+    assert f"has no module dns.providers.desec; of these it has: {MODULE}" in done.stderr
+    assert "caddy list-modules" in done.stderr and "what ran before still runs" in done.stderr
+    bare.set("dns", f'"{MODULE}"')
+    done = bare.run("up")
+    assert done.returncode == 4, done.stderr
+    assert "Caddy refuses the new sites; the present ones stay" in done.stderr
+    assert f"{MODULE} takes no token" in done.stderr
+    assert bare.containers()["edge"] == edge and served(bare)
+
+
+def test_dns_01_needs_no_port_and_no_address(bare: LiveRig, zone: NameServer, dns_01: Path) -> None:
+    name = "nowhere.example.net"
+    bare.set("dns", f'"{MODULE}"')
+    settings = f'server = "ca.{zone.zone}:53", key_name = "{KEY_NAME}", key = "file:secrets/tsig"'
+    bare.set("dns_settings", f"{{ {settings} }}")
+    (bare.path / "secrets/edge/asked-authority").unlink()  # an hour later
+    plan = bare.run("up", "--dry-run").stdout
+    assert f"FROM {bare.name}-caddy: local sha256:" in plan and f"build argument DNS_MODULE: {MODULE}" in plan
+    bare.up()
+    wait_for(
+        "its name server refuses", lambda: "bad authentication" in bare.status()["edge"]["tls"]["error"], timeout=60
+    )
+    assert bare.status()["edge"]["tls"]["issuer"] == "internal"
+    dns_01.write_text(KEY_SECRET + "\n")
+    bare.up()
+    wait_for("the authority signs", lambda: "Pebble" in issuer(bare), timeout=60)
+    assert zone.address_of(name) == ""
+    wait_for("the record is taken back", lambda: zone.address_of(f"_acme-challenge.{name}", "TXT") == "")
+    edge = bare.containers()["edge"]
+    seen = (
+        docker("inspect", edge)
+        + docker("logs", edge)
+        + docker("top", edge, "-eo", "pid,args")
+        + bare.run("logs").stdout
+    )
+    seen += "".join(path.read_text(errors="replace") for path in (bare.path / "state").rglob("*") if path.is_file())
+    assert "nowhere" in seen and KEY_SECRET not in seen
 
 
 def test_a_name_that_leads_here_is_signed(bare: LiveRig, zone: NameServer) -> None:

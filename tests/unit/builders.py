@@ -62,7 +62,7 @@ def a_host(
         image_sources=image_sources,
         inputs={name: ProjectInputs(files=tuple(sorted(texts.items()))) for name, texts in inputs.items()},
         caddy=caddy or {"Caddyfile": "the edge's policy\n"},
-        tls={key: Secret(f"PEM of {key}") for key in tls_files(rig)},
+        tls={name: Secret(f"what is in {name}") for name in tls_files(rig)},
         ddns_password=Secret(ddns_password),
         driver=driver,
     )

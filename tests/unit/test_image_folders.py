@@ -43,7 +43,18 @@ def test_no_frontend_is_pulled(dockerfile: Path) -> None:
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=name)
 def test_what_must_leave_no_trace_is_never_an_argument(dockerfile: Path) -> None:
     arguments = set(re.findall(r"^ARG (\w+)", dockerfile.read_text(), re.M))
-    assert arguments <= {"DEBIAN", "BASE", "CADDY", "CUDA", "WANTED_PYTHON", "UV_INDEX", "PROJECT", "STEPS"} | {
+    assert arguments <= {
+        "DEBIAN",
+        "BASE",
+        "CADDY",
+        "CADDY_IMAGE",
+        "DNS_MODULE",
+        "CUDA",
+        "WANTED_PYTHON",
+        "UV_INDEX",
+        "PROJECT",
+        "STEPS",
+    } | {
         "UID",
         "GID",
         "UV_VERSION",

@@ -12,6 +12,7 @@ from rigstack.config.load import load_rig, parse_rig
 from rigstack.errors import ConfigError
 
 PEM = "-----BEGIN OPENSSH PRIVATE KEY-----\\nb3BlbnNzaC1rZXktdjEAAAAASECRET\\n-----END OPENSSH PRIVATE KEY-----"
+DNS = '[rig]\nhostname = "rig.example.net"\n[tls]\ncaddy_image = "mine"\ndns = "desec"\n'
 DDNS = '[ddns]\nprovider = "dyndns2"\nserver = "dyn.example.net"\nhostname = "rig.example.net"\n'
 
 # what it shows -> (rig.toml, parts of the one line that names the mistake)
@@ -43,6 +44,20 @@ MISTAKES: dict[str, tuple[str, tuple[str, ...]]] = {
     "text as number": ("[images]\nbase = 12", ("images.base: 12", "text in quotes")),
     "text on two lines": ('[images]\nbase = """a\nb"""', ("images.base: 'a\\nb'", "on one line")),
     "flag as text": (DDNS + "tls = 'yes'", ("ddns.tls: 'yes'", "true or false")),
+    # a DNS module
+    "dns with a token": ("[tls]\ndns = 'desec S3CRET'", ("rig.toml:2: tls.dns: expected", 'or "NAME file:PATH"')),
+    "dns setting that is a secret": (
+        DNS + "dns_settings = { token = 'S3CRET' }",
+        ("rig.toml:6: tls.dns_settings:", '"file:PATH" for token'),
+    ),
+    "dns setting with a brace": (DNS + "dns_settings = { a = '}S3CRET' }", ("without quotes, braces", "for a")),
+    "dns setting of many words": (DNS + "dns_settings = { 'S3 CRET' = 'b' }", ("names of a-z",)),
+    "dns settings that are text": (DNS + "dns_settings = 'S3CRET'", ("tls.dns_settings: expected a table",)),
+    "dns settings of nothing": ("[tls]\ndns_settings = { a = 'b' }", ("tls.dns: is missing",)),
+    "dns without a caddy": (DNS.replace("caddy_image", "# "), ("tls.caddy_image: is missing", "docs/tls.md")),
+    "dns without a name": (DNS.replace("hostname", "# "), ("tls.dns: needs a public name",)),
+    "dns where nobody asks": (DNS + "mode = 'internal'", ('tls.dns: is for "acme"', 'mode is "internal"')),
+    "caddy that is no image": ("[tls]\ncaddy_image = 'my caddy'", ("tls.caddy_image: 'my caddy'", "an image such as")),
     # names
     "rig name upper": ("[rig]\nname = 'Rig'", ("rig.toml:2: rig.name: 'Rig'", "a-z, 0-9 and '-'")),
     "rig name number": ("[rig]\nname = 3", ("rig.name: 3", "1 to 40")),
@@ -167,6 +182,7 @@ def test_a_mistake_is_named(text: str, parts: tuple[str, ...], tmp_path: Path) -
     for part in parts:
         assert part in error.details[0]
     assert error.remedy
+    assert "S3CRET" not in error.details[0]
 
 
 def test_all_mistakes_are_listed_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:

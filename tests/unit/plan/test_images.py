@@ -7,9 +7,11 @@ import json
 import pytest
 from builders import DEMO, a_desire, a_host, a_rig, settled
 
+from rigstack.config.model import Lock
 from rigstack.plan.desired import Desired, desire
 from rigstack.plan.host import Copy, OwnDockerfile, ProjectInputs
 from rigstack.plan.reconcile import reconcile
+from rigstack.plan.steps import PublishSites
 from rigstack.render.bake import render_bake
 
 
@@ -90,6 +92,36 @@ def test_an_image_that_a_dockerfile_names_is_held_to_its_digest(named: str, cont
     image = with_dockerfile(f"FROM {named}\n").image("own-demo").replace(held=((named, "sha256:aa"),))
     text = render_bake((image,), assets="/a", staging="/s", secrets={}, arguments={}, network_arguments={})
     assert json.loads(text)["target"]["own-demo"]["contexts"] == {context: f"docker-image://{held}@sha256:aa"}
+
+
+CADDY = "[rig]\nhostname = 'rig.example.net'\n[tls]\ndns = 'desec'\ncaddy_image = 'mine:1'\n"
+
+
+def test_the_edge_takes_its_caddy_from_the_image_that_is_locked() -> None:
+    rig = a_rig(CADDY)
+    states = ("local sha256:aa", "sha256:bb", "sha256:cc")
+    edges = [desire(rig, a_host(rig).replace(lock=Lock(images=(("mine:1", one),)))).image("edge") for one in states]
+    assert len({edge.tag for edge in edges}) == 3
+    assert [edge.held for edge in edges] == [(), (("mine:1", "sha256:bb"),), (("mine:1", "sha256:cc"),)]
+    text = render_bake(
+        (edges[1],),
+        assets="/a",
+        staging="/s",
+        secrets={},
+        arguments={"CADDY": "packages"},
+        network_arguments={},
+    )
+    target = json.loads(text)["target"]["edge"]
+    assert target["args"] | {"CADDY": "image", "CADDY_IMAGE": "mine:1", "DNS_MODULE": "desec"} == target["args"]
+    assert target["contexts"]["mine:1"] == "docker-image://mine@sha256:bb"
+
+
+def test_another_caddy_is_named_as_the_cause_and_judges_the_sites_itself() -> None:
+    plain, rig = a_desire("[rig]\nhostname = 'rig.example.net'\n"), a_rig(CADDY)
+    after = desire(rig, a_host(rig).replace(lock=Lock(images=(("mine:1", "sha256:" + "b" * 64),))))
+    plan = reconcile(after, settled(plain, images=frozenset()))
+    assert "FROM mine:1: sha256:bbbbbbbbbbbb" in plan.text() and "build argument DNS_MODULE: desec" in plan.text()
+    assert [step.image for step in plan.steps if isinstance(step, PublishSites)] == [after.image("edge").tag]
 
 
 def test_lines_are_kept_without_comments_and_credentials() -> None:

@@ -25,6 +25,8 @@ def test_what_is_opened_follows_rig_toml() -> None:
         "2200/tcp->2200 gateway",
         "2201/tcp->2201 workspace of demo",
     ]
+    dns = '[rig]\nhostname = "rig.example.net"\n[tls]\ndns = "desec"\ncaddy_image = "mine"\n'
+    assert not any("certificates" in port for port in ports_of(dns))
 
 
 def test_holes_are_wanted_where_the_rig_answers_on_ipv6() -> None:

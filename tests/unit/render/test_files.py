@@ -14,7 +14,7 @@ from rigstack.render.authorized_keys import render_gateway_keys, render_workspac
 from rigstack.render.bake import render_bake
 from rigstack.render.ddns import render_ddns_files, render_inadyn, render_inadyn_secret, render_settings
 from rigstack.render.description import render_description
-from rigstack.render.edge import render_edge_files, tls_mode
+from rigstack.render.edge import render_edge_files, tls_files, tls_mode
 from rigstack.secret import Secret
 
 NAMED = "[rig]\nname = 'box'\nhostname = 'rig.example.net'\n"
@@ -24,6 +24,10 @@ EDGES = {
     "internal-with-hostname": NAMED + "[tls]\nmode = 'internal'\n" + DEMO,
     "acme": NAMED + "[tls]\nmode = 'acme'\nemail = 'me@example.net'\n" + DEMO,
     "acme-private": NAMED + "[tls]\nacme_directory = 'https://acme.example.net/dir'\nacme_ca = '/ca.crt'\n" + DEMO,
+    "dns": NAMED
+    + "[tls]\ndns = 'rfc2136'\ncaddy_image = 'caddy-rfc2136'\ndns_resolver = '192.0.2.1'\nacme_ca = '/ca.crt'\n"
+    + "dns_settings = { key_name = 'rig', key = 'file:secrets/tsig', server = '192.0.2.1:53' }\n"
+    + DEMO,
     "files": NAMED + "[tls]\nmode = 'files'\ncertificate = 'c.pem'\nkey = 'k.pem'\n",
 }
 
@@ -60,6 +64,26 @@ def test_once_signed_nothing_stands_in_any_more() -> None:
         assert ("Strict-Transport-Security" in sites) == (not there)
     acme = a_rig(NAMED + "[tls]\nmode = 'acme'")
     assert "issuer internal" not in render_edge_files(acme, a_host(acme))["state/edge/current/sites.caddy"]
+
+
+def test_a_dns_module_may_take_its_token_as_the_only_word() -> None:
+    rig = a_rig(NAMED + "[tls]\nmode = 'acme'\ndns = 'cloudflare file:~/token'\ncaddy_image = 'mine'\n")
+    host = a_host(rig)
+    files = render_edge_files(rig, host)
+    assert "\t\tdns cloudflare {file./etc/rigstack/tls/dns}\n" in files["state/edge/current/sites.caddy"]
+    assert "issuer internal" not in files["state/edge/current/sites.caddy"]
+    assert tls_files(rig) == {"dns": ("dns", "~/token")}
+    assert not any(host.tls["dns"].reveal() in text for text in files.values())
+
+
+def test_with_a_new_token_the_edge_asks_again() -> None:
+    """run-edge compares what stands after the name."""
+    rig = a_rig(EDGES["dns"])
+    host = a_host(rig)
+    mended = host.replace(tls={**host.tls, "dns-key": Secret("another")})
+    before, after = (render_edge_files(rig, one)["state/edge/current/acme-name"] for one in (host, mended))
+    assert before.startswith("rig.example.net settings ") and after.startswith("rig.example.net settings ")
+    assert before != after
 
 
 def test_a_machine_without_addresses_still_has_names() -> None:
