@@ -47,7 +47,7 @@ def observe_checkup(context: click.Context, helper: str | None) -> Checkup:
         public_address=(ddns.public_address, "the ddns sidecar"),
         dns=_dns(rig, ddns),
         modes=checkup.observe_modes(root),
-        ufw=checkup.ufw_enabled(),
+        firewall=checkup.firewall(),
         updates=checkup.newer_packages(),
         kernel=checkup.newer_kernel(),
         card=observe_card(wake_card()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import time
@@ -67,7 +68,8 @@ def observe_modes(root: Path) -> dict[str, int]:
     modes: dict[str, int] = {}
     secrets = root / "secrets"
     try:
-        modes[f"{secrets}/"] = secrets.stat().st_mode & 0o777
+        if secrets.is_dir():  # a rig that was never brought up has none
+            modes[f"{secrets}/"] = secrets.stat().st_mode & 0o777
         # Below a private folder the containers' own files may have any mode; those that rigstack writes may not.
         for path in sorted(secrets.rglob("*")):
             if path.is_file() and not path.is_relative_to(secrets / "edge"):
@@ -169,12 +171,23 @@ def offered_methods(port: int, address: str) -> str:
     return rest.split()[0] if found and rest.split() else ""
 
 
-def ufw_enabled(root: Path = Path("/")) -> bool:
-    """Whether ufw is switched on (/etc/ufw/ufw.conf)."""
+def firewall(root: Path = Path("/")) -> str:
+    """What keeps strangers out of this machine's own programs, in words: ufw, or rules of nftables; "" for nothing.
+
+    nftables tells root only (iptables' rules are among them, nft(8)); ufw's switch may be read by everybody.
+    """
     try:
-        return "ENABLED=yes" in (root / "etc/ufw/ufw.conf").read_text()
+        if "ENABLED=yes" in (root / "etc/ufw/ufw.conf").read_text():
+            return "ufw is on"
     except OSError:
-        return False
+        pass
+    try:
+        told = process.run(("nft", "--json", "list", "chains"), timeout=10)
+        chains = [one.get("chain", {}) for one in json.loads(told.stdout)["nftables"]] if told.ok else []
+    except (OSError, ValueError, KeyError):
+        return ""
+    closed = (one for one in chains if one.get("hook") == "input" and one.get("policy") == "drop")
+    return next((f"nftables drops what comes in (table {one['family']} {one['table']})" for one in closed), "")
 
 
 def newer_packages() -> tuple[str, ...] | None:

@@ -261,12 +261,12 @@ def containers(seen: Checkup) -> Finding:
 
 
 def firewall(seen: Checkup) -> Finding:
-    """Published ports are rewritten before ufw's rules see them (moby #4737, #22054)."""
-    if seen.ufw and seen.published:
+    """Published ports are rewritten before the rules for what comes in see them (moby #4737, #22054)."""
+    if seen.firewall and seen.published:
         return Finding(
             check="firewall",
             state="warn",
-            evidence=f"ufw is on, and does not see what containers publish: {', '.join(seen.published)}",
+            evidence=f"{seen.firewall}, and does not see what containers publish: {', '.join(seen.published)}",
             remedy="narrow them with [access] bind, or with rules in the DOCKER-USER chain",
         )
     words = f"open by containers: {', '.join(seen.published) or 'nothing'}"

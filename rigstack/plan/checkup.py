@@ -92,7 +92,8 @@ class Checkup(Value):
     clock_ahead: seconds by which the rig's newest file is ahead of the clock. clock_synced: what the kernel says.
     public_address, dns: (address, who said it). hostname: as in rig.toml.
     sshd: the gateway's policy by `sshd -T`; methods: what it really offers to a stranger.
-    ufw: whether ufw is on. published: address:port of what containers publish to the network.
+    firewall: what keeps strangers out of this machine, in words, or "".
+    published: address:port of what containers publish to the network.
     kernel: a newer one than runs, installed and waiting for a restart, or "".
     updates: packages with a newer version in the lists, of those that matter here; None when nobody keeps lists.
     card: the network card with the default route.
@@ -122,7 +123,7 @@ class Checkup(Value):
     methods: str = ""
     modes: Mapping[str, int] = {}
     containers: tuple[Hardening, ...] = ()
-    ufw: bool = False
+    firewall: str = ""
     published: tuple[str, ...] = ()
     updates: tuple[str, ...] | None = None
     kernel: str = ""

@@ -16,10 +16,11 @@ import pytest
 
 from rigstack.engine.checkup import observe_sshd
 from rigstack.host import checkup
+from rigstack.host.network_card import default_interface
 from rigstack.plan import checks
 from rigstack.plan.checkup import Checkup
 from tests.conftest import MakeRig
-from tests.live_rig import LiveRig, docker, free_port, wait_for
+from tests.live_rig import RIGSTACK, LiveRig, docker, free_port, wait_for
 from tests.own_engine import OwnEngine
 
 
@@ -130,13 +131,17 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_disk_without_inodes(small_disk: Path) -> None:
-    for number in range(199):
-        (small_disk / str(number)).touch()
-    room = checkup.observe_room(str(small_disk))
-    assert room is not None
-    finding = checks.room(Checkup(now=0, rooms=(room,)))
-    assert finding.state == "fail" and "0 % of inodes free" in finding.evidence
+def test_a_disk_without_room_and_inodes(small_disk: Path) -> None:
+    """A rig on it that was never brought up; the page comes all the same."""
+    rig = small_disk / "rig"
+    assert subprocess.run([*RIGSTACK, "init", str(rig), "--yes"], capture_output=True).returncode == 0
+    for number in range(200):
+        with contextlib.suppress(OSError):
+            (small_disk / str(number)).touch()
+    done = subprocess.run([*RIGSTACK, "--rig", str(rig), "doctor", "--json"], capture_output=True, text=True)
+    finding = next(one for one in json.loads(done.stdout)["findings"] if one["check"] == "disk room")
+    assert finding["state"] == "fail" and done.returncode == 5
+    assert f"{rig}: 0.0 GiB of 0 free, 0 % of inodes free" in finding["evidence"]
 
 
 def test_a_gateway_that_takes_passwords(bare: LiveRig, tmp_path: Path, request: pytest.FixtureRequest) -> None:
@@ -192,18 +197,59 @@ def foreign(bare: LiveRig) -> Iterator[str]:
         docker("rm", "--force", container)
 
 
+class OtherMachine:
+    """What stands for parts of this machine where `inside` runs a program: an /etc to change, and fake hardware."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.etc = folder, folder / "etc/upper"
+        script = "".join(
+            f"mount -t overlay overlay -o lowerdir=/{name},upperdir={folder}/{name}/upper,workdir={folder}/{name}/work"
+            f" /{name} && "
+            for name in ("etc", "dev")
+        )
+        script += f"mount --bind {folder}/driver /proc/driver && mount --bind {folder}/net /sys/class/net && "
+        # Without this right the kernel tells nothing of a card but what is in its folder.
+        self.inside = ("unshare", "--mount", "sh", "-c", f'{script}exec setpriv --bounding-set=-net_admin "$@"', "sh")
+        for name in ("etc", "dev"):
+            for part in ("upper", "work"):
+                (folder / name / part).mkdir(parents=True)
+        for name in ("driver/nvidia", "net"):
+            (folder / name).mkdir(parents=True)
+
+    def fake_gpu(self, driver: str, described: str) -> None:
+        """One GPU with this driver, and a specification for another; nvidia-ctk is a script that knows its version."""
+        toolkit = self.folder / "bin/nvidia-ctk"
+        toolkit.parent.mkdir()
+        toolkit.write_text("#!/bin/sh\necho NVIDIA Container Toolkit CLI version 1.19.0\n")
+        toolkit.chmod(0o755)
+        (self.folder / "dev/upper/nvidia0").touch()
+        (self.folder / "driver/nvidia/version").write_text(
+            f"NVRM version: NVIDIA UNIX Module  {driver}  Release Build\n"
+        )
+        library = f"/usr/lib/x86_64-linux-gnu/libcuda.so.{described}"
+        edits = {"mounts": [{"hostPath": library, "containerPath": library}]}
+        nodes = {"deviceNodes": [{"path": "/dev/nvidia0"}]}
+        spec = {"cdiVersion": "0.5.0", "kind": "nvidia.com/gpu", "containerEdits": edits}
+        (self.etc / "cdi").mkdir()
+        (self.etc / "cdi/nvidia.json").write_text(
+            json.dumps({**spec, "devices": [{"name": "0", "containerEdits": nodes}]})
+        )
+
+    def fake_card(self, interface: str) -> None:
+        """A network card that could wake the machine and may not."""
+        device = self.folder / "net" / interface / "device/power"
+        device.mkdir(parents=True)
+        (device / "wakeup").write_text("disabled\n")
+        (self.folder / "net" / interface / "address").write_text("00:11:22:33:44:55\n")
+
+
 @pytest.fixture
-def other_etc(tmp_path: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
-    """An /etc to change at will, and what runs a program in a mount namespace where it stands for the real one."""
-    layers = tmp_path / "etc"
+def other_machine(tmp_path: Path) -> Iterator[OtherMachine]:
+    layers = tmp_path / "other"
     layers.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(layers)], check=True)
-    for name in ("upper", "work"):
-        (layers / name).mkdir()
-    options = f"lowerdir=/etc,upperdir={layers}/upper,workdir={layers}/work"
-    script = f'mount -t overlay overlay -o {options} /etc && exec "$@"'
     try:
-        yield layers / "upper", ("unshare", "--mount", "sh", "-c", script, "sh")
+        yield OtherMachine(layers)
     finally:
         subprocess.run(["umount", str(layers)], check=True)
 
@@ -231,10 +277,14 @@ def helper(tmp_path: Path) -> Iterator[str]:
 
 
 def test_what_others_changed_on_the_machine_is_named(
-    bare: LiveRig, foreign: str, other_etc: tuple[Path, tuple[str, ...]], helper: str, tmp_path: Path
+    bare: LiveRig, foreign: str, other_machine: OtherMachine, helper: str, tmp_path: Path
 ) -> None:
-    """ufw, apt, a container out of hand, and a helper that reaches some ports and not others: all seen in one look."""
-    upper, inside = other_etc
+    """ufw, apt, GPU and network card, a container out of hand, and a helper that reaches some ports and not others: all
+    seen in one look.
+    """
+    upper = other_machine.etc
+    other_machine.fake_gpu("580.65.06", "570.1.1")
+    other_machine.fake_card(default_interface())
     (upper / "hosts").write_text("127.0.0.1 localhost rig.example.net\n")
     (upper / "ufw").mkdir()
     (upper / "ufw/ufw.conf").write_text("ENABLED=yes\n")
@@ -256,8 +306,9 @@ def test_what_others_changed_on_the_machine_is_named(
     bare.set("hostname", '"rig.example.net"')
     bare.set("http_port", free_port())  # in rig.toml, and not yet open
     try:
-        argv = [*inside, *bare.program, "--rig", str(bare.path), "doctor", "--json", "--from", "helper"]
+        argv = [*other_machine.inside, *bare.program, "--rig", str(bare.path), "doctor", "--json", "--from", "helper"]
         environment = {**os.environ, "APT_CONFIG": str(tmp_path / "apt.conf"), "DOCKER_CONFIG": str(tmp_path)}
+        environment["PATH"] = f"{other_machine.folder}/bin:{environment['PATH']}"
         done = subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=120)
     finally:
         (bare.path / "rig.toml").write_text(before)
@@ -273,6 +324,9 @@ def test_what_others_changed_on_the_machine_is_named(
     assert str(bare.https_port) not in found["reachable"]["evidence"]
     assert found["known holes"]["state"] == "warn" and "compose 2.30.3 is below" in found["known holes"]["evidence"]
     assert "CVE-2025-62725" in found["known holes"]["evidence"] and "apt-get" in found["known holes"]["remedy"]
+    assert found["gpu"]["state"] == "fail" and "570.1.1" in found["gpu"]["evidence"], found["gpu"]
+    assert found["wake on lan"]["state"] == "warn", found["wake on lan"]
+    assert found["wake on lan"]["remedy"] == "sudo rigstack power setup"
     assert found["dns"]["state"] == "fail" and "the public address is 203.0.113.9" in found["dns"]["evidence"]
 
 
@@ -332,8 +386,11 @@ def test_a_kernel_that_is_installed_and_does_not_run(tmp_path: Path) -> None:
     assert checkup.newer_kernel(tmp_path) == newer
 
 
-def test_what_the_machine_itself_says(tmp_path: Path) -> None:
-    """The same question to a made-up root: ufw switched on."""
-    (tmp_path / "etc/ufw").mkdir(parents=True)
-    (tmp_path / "etc/ufw/ufw.conf").write_text("ENABLED=yes\n")
-    assert checkup.ufw_enabled(tmp_path)
+def test_rules_that_do_not_see_what_containers_publish(bare: LiveRig, foreign: str) -> None:
+    """In a network of its own, where nftables keeps everybody out; the engine and its ports are the machine's."""
+    rules = "add table inet guard; add chain inet guard in { type filter hook input priority 0; policy drop; }"
+    words = ("unshare", "--net", "sh", "-c", f"nft '{rules}' && exec \"$@\"", "sh", *bare.program)
+    done = subprocess.run([*words, "--rig", str(bare.path), "doctor", "--json"], capture_output=True, text=True)
+    finding = next(one for one in json.loads(done.stdout)["findings"] if one["check"] == "firewall")
+    assert finding["state"] == "warn" and f":{foreign}" in finding["evidence"]
+    assert "nftables drops what comes in (table inet guard), and does not see" in finding["evidence"]

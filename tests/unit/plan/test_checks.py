@@ -132,7 +132,12 @@ BROKEN: dict[str, tuple[dict[str, object], str, str, str]] = {
         "fail",
         "its log",
     ),
-    "ufw that sees nothing": ({"ufw": True}, "firewall", "warn", "does not see what containers publish: *:443"),
+    "ufw that sees nothing": (
+        {"firewall": "ufw is on"},
+        "firewall",
+        "warn",
+        "does not see what containers publish: *:443",
+    ),
     "an update": ({"updates": ("runc",)}, "updates", "warn", "newer: runc"),
     "a router that forgot": ({"lost": ("443/tcp",)}, "router", "fail", "443/tcp of the router does not lead here"),
     "a shared address since": ({"router": SHARED}, "router", "fail", "it is shared"),
