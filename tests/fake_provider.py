@@ -1,13 +1,15 @@
 """A fake of the DDNS providers' HTTP servers, run as a process of its own in the network namespace of a World.
 
 python -m tests.fake_provider PORT ANSWERS LOG: ANSWERS is a JSON file {"ip": text, "answer": text, "status": int,
-"hang": bool} read anew for each request; each request is a JSON line in LOG. `/ip` tells "ip", or ("") who asks.
+"hang": bool} read anew for each request; each request is a JSON line in LOG. `/ip` tells "ip", over IPv6
+"ip6", or ("") who asks; LOG.looks has the times of these.
 With "feed" (argv of nsupdate's server and zone) in ANSWERS, an update reaches a real DNS server as well.
 """
 
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -25,7 +27,10 @@ class Provider(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length).decode(errors="replace")
         if self.path == "/ip" or "checkip" in self.headers.get("Host", ""):
-            self.reply(200, answers.get("ip") or self.client_address[0])
+            with open(f"{sys.argv[3]}.looks", "a", encoding="utf-8") as looks:
+                looks.write(f"{time.time()}\n")
+            asker = self.client_address[0].removeprefix("::ffff:")
+            self.reply(200, answers.get("ip6" if ":" in asker else "ip") or asker)
             return
         with open(sys.argv[3], "a", encoding="utf-8") as log:
             entry = {
@@ -61,5 +66,13 @@ class Provider(BaseHTTPRequestHandler):
         self.wfile.write(text.encode())
 
 
+class BothFamilies(ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+
+    def server_bind(self) -> None:
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+
+
 if __name__ == "__main__":
-    ThreadingHTTPServer(("0.0.0.0", int(sys.argv[1])), Provider).serve_forever()
+    BothFamilies(("::", int(sys.argv[1])), Provider).serve_forever()

@@ -35,6 +35,13 @@ zone "{zone}" {{ type primary; file "{folder}/zone"; allow-update {{ key "{KEY_N
         world.start("named", "-g", "-n", "1", "-c", str(folder / "named.conf"))
         world.wait_for_port(53)
 
+    @classmethod
+    def running(cls, world: World, zone: str) -> NameServer:
+        """The one that was started in this world before."""
+        there = cls.__new__(cls)
+        there.world, there.zone = world, zone
+        return there
+
     def address_of(self, name: str, kind: str = "A") -> str:
         """What the zone says, asked at the server itself."""
         asked = self.world.inside("dig", "+short", "@127.0.0.1", kind, name)

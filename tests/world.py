@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -22,12 +23,14 @@ ROOT = Path(__file__).parents[1]
 class World:
     """Made with `join`, used with `start`, always ended with `destroy`."""
 
-    def __init__(self, name: str, image: str, folder: Path) -> None:
+    def __init__(self, name: str, image: str, folder: Path, *, ipv6: bool = False) -> None:
         self.name, self.folder = name, folder
         self.network = f"{name}-net"
         self.processes: list[subprocess.Popen[bytes]] = []
         self.containers = [name]
-        docker("network", "create", self.network)
+        # A subnet of one's own (RFC 4193), since older engines choose none.
+        six = ("--ipv6", f"--subnet=fd{secrets.token_hex(1)}:{secrets.token_hex(2)}:{secrets.token_hex(2)}::/64")
+        docker("network", "create", *(six if ipv6 else ()), self.network)
         docker("run", "--detach", "--name", name, "--network=none", "--entrypoint=sleep", image, "infinity")
         docker("network", "disconnect", "none", name)
         self.pid = docker("inspect", "--format={{.State.Pid}}", name)
@@ -95,6 +98,10 @@ class FakeProvider:
     def requests(self) -> list[dict[str, Any]]:
         """The updates it was sent so far (questions for the address are not among them)."""
         return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def looks(self) -> list[float]:
+        """When it was asked for the address, seconds since 1970."""
+        return [float(line) for line in Path(f"{self.log}.looks").read_text().splitlines()]
 
     def wait_for(self, count: int, *, timeout: float = 30.0) -> list[dict[str, Any]]:
         deadline = time.monotonic() + timeout

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
 from rigstack.config.load import parse_rig
+from rigstack.config.schema import TABLES
 from rigstack.render.ddns import render_ddns_files
 from rigstack.secret import Secret
 from tests.conftest import MakeRig
@@ -46,7 +48,7 @@ def bare(make_rig: MakeRig) -> LiveRig:
 @pytest.fixture(scope="module")
 def world(bare: LiveRig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     image = docker("inspect", "--format={{.Config.Image}}", bare.containers()["gateway"])
-    made = World(f"{bare.name}-world", image, tmp_path_factory.mktemp("world"))
+    made = World(f"{bare.name}-world", image, tmp_path_factory.mktemp("world"), ipv6=True)
     made.join(*ALIASES)
     try:
         yield made
@@ -172,7 +174,9 @@ def test_how_often_each_answer_is_asked_for(world: World, image: str, tmp_path: 
     place = "dyn.example.net:8090"
     Sidecar(world, image, tmp_path / "flapping", provider="dyndns2", server=place, checkip=f"{place}/ip", username="me")
     end = time.monotonic() + WATCHED
+    quiet, dns_asked = asked["good"][0], set[int]()
     while time.monotonic() < end:
+        dns_asked.add(quiet.report().get("dns_asked_at", 0))
         flapping.set(ip=f"203.0.113.{int(time.monotonic() / 1.3) % 2 + 1}", answer="good")
         time.sleep(0.1)
 
@@ -190,6 +194,14 @@ def test_how_often_each_answer_is_asked_for(world: World, image: str, tmp_path: 
             assert (report["answer"], report["next_at"]) == (ANSWERS[name][0]["answer"], 0)
         logs = subprocess.run(["docker", "logs", sidecar.name], capture_output=True, text=True)
         assert PASSWORD not in logs.stdout + logs.stderr + json.dumps(report) + docker("inspect", sidecar.name)
+    # A quiet day, in its figures: after the one update a look an interval, and a question to DNS every ten minutes.
+    looks = asked["good"][1].looks()
+    assert all(later - earlier >= 1 for earlier, later in pairwise(looks)), looks
+    settled = sorted(at for at in dns_asked if at > quiet.report()["updated_at"] + 10)
+    assert settled and all(later - earlier >= 10 for earlier, later in pairwise(settled)), settled
+    day = f"{86400 // TABLES['ddns']['interval'].default:,} looks at the address, {86400 // 600} questions to DNS"
+    assert f"{day}, no update" in " ".join((Path(__file__).parents[2] / "docs/ddns.md").read_text().split())
+
     times = [request["at"] for request in flapping.requests()]
     assert len(times) >= 4
     assert all(later - earlier >= 9 for earlier, later in zip(times, times[3:], strict=False)), times
@@ -304,6 +316,44 @@ def test_a_dns_server_of_ones_own(world: World, image: str, provider: FakeProvid
     assert sidecar.control("update").returncode == 0
     assert zone.address_of("rig.example.net") == "203.0.113.10"
     assert wrong.report()["sent"] == 1
+
+
+def test_each_address_family_is_told_when_it_changed_and_alone(
+    world: World, image: str, provider: FakeProvider, tmp_path: Path
+) -> None:
+    """A dyndns2 server, and BIND, which test_a_dns_server_of_ones_own has started."""
+    zone = NameServer.running(world, "example.net")
+    home = {"ip": "203.0.113.9", "ip6": "2001:db8::9", "answer": "good"}
+    provider.set(**home)
+    before = len(provider.requests())
+    name = "six.example.net"  # the rig of this file tells the provider of its own
+    words = {"hostname": name, "ipv6": True, "username": "me"}
+    company = Sidecar(world, image, tmp_path / "company", provider="dyndns2", server="dyn.example.net", **words)
+    told = {"provider": "rfc2136", "server": "ns.example.net", **words, "username": KEY_NAME}
+    own = Sidecar(world, image, tmp_path / "own", password=KEY_SECRET, **told)
+
+    def sent() -> list[str]:
+        paths = (unquote(one["path"]) for one in provider.requests()[before:])
+        return [path.partition("&")[2] for path in paths if name in path]
+
+    def said() -> tuple[str, str]:
+        return zone.address_of(name), zone.address_of(name, "AAAA")
+
+    wait_for("both families are told", lambda: len(sent()) == 2 and own.report().get("sent") == 2)
+    assert sorted(sent()) == ["myip=203.0.113.9", "myipv6=2001:db8::9"]
+    assert said() == ("203.0.113.9", "2001:db8::9")
+    provider.set(**{**home, "ip6": "2001:db8::10"})
+    wait_for("the new IPv6 address", lambda: said() == ("203.0.113.9", "2001:db8::10") and len(sent()) == 3)
+    assert sent()[2:] == ["myipv6=2001:db8::10"]
+    provider.set(ip="203.0.113.10", ip6="2001:db8::10", answer="good")
+    for one in (company, own):  # three in ten of these short minutes are as many as it sends
+        wait_for("the new IPv4 address", lambda one=one: one.report()["address"] == "203.0.113.10")
+    assert sent()[3:] == ["myip=203.0.113.10"] and said() == ("203.0.113.10", "2001:db8::10")
+    for one in (company, own):
+        report = one.report()
+        assert (report["sent"], report["state"], report["address6"]) == (4, "current", "2001:db8::10")
+    assert own.report()["dns_address6"] == "2001:db8::10"
+    assert own.control("deregister").returncode == 0 and said() == ("", "")
 
 
 def test_the_rig_tells_all_about_its_name(ddns_rig: LiveRig, provider: FakeProvider) -> None:
