@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 from urllib.parse import quote
@@ -11,9 +12,9 @@ import click
 from rigstack import process
 from rigstack.cli import console
 from rigstack.cli.tunnel import warn_of_cache
-from rigstack.errors import ReachError
+from rigstack.errors import ConfigError, ReachError
 from rigstack.laptop import ssh
-from rigstack.laptop.home import check_checkout, laptop_home
+from rigstack.laptop.home import LaptopHome, check_checkout, laptop_home
 from rigstack.laptop.kept import list_kept
 from rigstack.laptop.rigs import find_project
 
@@ -30,23 +31,13 @@ def pycharm(project: str, folder: str | None, undo: bool, dry_run: bool, as_json
     Writes three files in FOLDER/.idea, merged into what is there, and keeps a forward up for PyCharm's own SSH, which
     follows no jump; after a restart of this machine it comes back when you log in. Needs PyCharm with Pro features.
     """
-    from rigstack.laptop.pycharm import ensure_address, idea_texts, planned_address, undo_idea, workspace_at, write_idea
+    from rigstack.laptop.pycharm import ensure_address, idea_texts, planned_address, workspace_at, write_idea
     from rigstack.render.pycharm import gateway_link
 
     place = Path(folder or ".").absolute()
     home = laptop_home()
     if undo:
-        undone = undo_idea(place)
-        if as_json:
-            console.result_json({"files": [str(path) for path in undone]})
-            return
-        for path in undone:
-            console.result(f"put back {path}")
-        if not undone:
-            console.note(f"rigstack changed nothing in {place / '.idea'}")
-        if any(f"-{one.alias}".endswith(f"-{project}") for one in list_kept(home, "forward")):
-            stop = f"rigstack tunnel --stop {project} 22"
-            console.note(f"PyCharm's way to {project} stays up, for other folders; to end it: {stop}")
+        _undo(home, project, place, as_json=as_json)
         return
     check_checkout(place)
     target = find_project(home, project)
@@ -69,6 +60,28 @@ def pycharm(project: str, folder: str | None, undo: bool, dry_run: bool, as_json
     for path in written:
         console.note(f"wrote {path}")
     console.result(STEPS.format(place=place, project=project, target=target.alias, workspace=workspace, link=link))
+
+
+def _undo(home: LaptopHome, project: str, place: Path, *, as_json: bool) -> None:
+    from rigstack.laptop.pycharm import planned_address, texts_from_before, undo_idea, workspace_at
+
+    made: dict[Path, str] = {}
+    with contextlib.suppress(ConfigError):  # its rig was disconnected: what rigstack wrote is not known any more
+        target = find_project(home, project)
+        made = texts_from_before(place, workspace_at(home, target, place, planned_address(home, target)))
+    undone, kept = undo_idea(place, made)
+    if as_json:
+        console.result_json({"files": [str(path) for path in undone], "kept": [str(path) for path in kept]})
+        return
+    for path in undone:
+        console.result(f"put back {path}")
+    for path in kept:
+        console.note(f"it had changed since; as it was: {path}")
+    if not undone:
+        console.note(f"rigstack changed nothing in {place / '.idea'}")
+    if any(f"-{one.alias}".endswith(f"-{project}") for one in list_kept(home, "forward")):
+        stop = f"rigstack tunnel --stop {project} 22"
+        console.note(f"PyCharm's way to {project} stays up, for other folders; to end it: {stop}")
 
 
 STEPS = """\

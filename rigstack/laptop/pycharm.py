@@ -154,14 +154,32 @@ def write_idea(texts: dict[Path, str]) -> tuple[Path, ...]:
     return tuple(written)
 
 
-def undo_idea(folder: Path) -> tuple[Path, ...]:
-    """Puts the files back as they were before rigstack first changed them; a file that it made goes."""
-    undone = []
-    for name in FILES:
+def texts_from_before(folder: Path, workspace: Workspace) -> dict[Path, str]:
+    """Each .idea file as rigstack made it of what was there before."""
+    texts = {}
+    for name, render in FILES.items():
         path = folder / ".idea" / name
         before = read_bytes(backup_of(path))
+        if before is not None:
+            texts[path] = render(before.decode("utf-8", errors="replace"), workspace)
+    return texts
+
+
+def undo_idea(folder: Path, made: dict[Path, str]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """Puts the files back as they were before rigstack first changed them; a file that it made goes.
+
+    made: texts_from_before(). What is something else by now (PyCharm wrote more into it) is kept beside the file.
+    Returns the files that were put back, and the ones kept.
+    """
+    undone, kept = [], []
+    for name in FILES:
+        path = folder / ".idea" / name
+        before, present = read_bytes(backup_of(path)), read_bytes(path)
         if before is None:
             continue
+        if present is not None and present not in (before, made.get(path, "").encode()):
+            kept.append(path.with_name(path.name + ".before-undo"))
+            write_bytes(kept[-1], present, mode=0o644)
         if before:
             write_bytes(path, before)
         else:
@@ -170,4 +188,4 @@ def undo_idea(folder: Path) -> tuple[Path, ...]:
         undone.append(path)
     with contextlib.suppress(OSError):
         (folder / ".idea").rmdir()  # stays when something else is in it
-    return tuple(undone)
+    return tuple(undone), tuple(kept)

@@ -122,6 +122,13 @@ def test_undo_puts_the_project_back(laptop: Laptop, rig: LiveRig) -> None:
     assert sorted(path.rpartition("/")[2] for path in undone["files"]) == ["deployment.xml", *MADE]
     assert [path.name for path in laptop.path("other/.idea").iterdir()] == ["deployment.xml"]
     assert laptop.path("other/.idea/deployment.xml").read_text() == own
+    # PyCharm wrote something of its own into it since: that is not lost.
+    assert laptop.rigstack("pycharm", "demo", "other").returncode == 0
+    more = laptop.path("other/.idea/deployment.xml").read_text().replace("</project>", "<!-- more --></project>")
+    laptop.path("other/.idea/deployment.xml").write_text(more)
+    assert "it had changed since" in laptop.rigstack("pycharm", "demo", "other", "--undo").stderr
+    assert laptop.path("other/.idea/deployment.xml").read_text() == own
+    assert laptop.path("other/.idea/deployment.xml.before-undo").read_text() == more
     laptop.path("fresh").mkdir()
     for words in ((), ("--undo",)):
         assert laptop.rigstack("pycharm", "demo", "fresh", *words).returncode == 0
