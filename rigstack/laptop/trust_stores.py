@@ -39,7 +39,7 @@ class Store(Value):
 
     add, remove: commands in their order; CERTIFICATE stands for the path of the certificate, DIGEST for its SHA-1.
     show: prints the PEM that is there under our name, or all there are; () when `place` itself is that file.
-    missing: the program without which it cannot be changed, and its package, or "".
+    missing: what is needed to change it and is not here (a program and its package), or "".
     """
 
     name: str
@@ -83,7 +83,8 @@ def observe_stores(name: str, home: Path, root: Path = Path("/")) -> tuple[Store
 
 
 def _system(name: str, root: Path) -> list[Store]:
-    sudo = () if os.geteuid() == 0 else ("sudo",)
+    root_here = os.geteuid() == 0
+    sudo = () if root_here else ("sudo",)
     for program, folder, kind, update in _SYSTEMS:
         if shutil.which(program) and (root / folder).is_dir():
             place = str(root / folder / f"{name}.{kind}")
@@ -93,6 +94,7 @@ def _system(name: str, root: Path) -> list[Store]:
                     place=place,
                     add=((*sudo, "install", "-m", "0644", CERTIFICATE, place), (*sudo, *update)),
                     remove=((*sudo, "rm", "-f", place), (*sudo, *update)),
+                    missing="" if root_here or shutil.which("sudo") else "root, or sudo",
                 )
             ]
     return []

@@ -1,7 +1,8 @@
 """A laptop for tests: its own network, mounts, home and password file, and a cable to the rig that can be cut.
 
 It is a pair of namespaces kept open by one sleeping process. ssh asks the password file for the home, so the laptop
-has one in which that is the test's folder. The network knows one address: the rig's end of the cable.
+has one with its person in it, whose home is the test's folder. The network knows one address: the rig's end of the
+cable.
 """
 
 from __future__ import annotations
@@ -24,9 +25,13 @@ BLOCK = "198.18"
 
 
 class Laptop:
-    """`run()` runs real programs on it; `cut()` and `heal()` its network."""
+    """`run()` runs real programs on it, as its person; `cut()` and `heal()` its network.
 
-    person = "root"
+    The person is not root, and has an account that may use sudo and a PATH as Debian gives: what root may do by itself
+    is of no help to anybody else.
+    """
+
+    person, uid = "ada", 54321
 
     def __init__(self) -> None:
         self.name = f"rsl{secrets.token_hex(3)}"
@@ -35,11 +40,16 @@ class Laptop:
         self.address = f"{BLOCK}.{number // 64}.{number % 64 * 4 + 2}"
         self.home = Path("/tmp") / self.name  # short: sockets live in it
         (self.home / ".ssh").mkdir(parents=True, mode=0o700)
-        passwd = "".join(
-            line if not line.startswith("root:") else f"root:x:0:0:root:{self.home}:/bin/bash\n"
-            for line in Path("/etc/passwd").read_text().splitlines(keepends=True)
-        )
-        (self.home / ".passwd").write_text(passwd)
+        self._system = Path(f"{self.home}.system")  # root's part of it, on the laptop in the places that they are for
+        self._system.mkdir()
+        account = f"{self.person}:x:{self.uid}:{self.uid}::{self.home}:/bin/bash\n"
+        for name, mode, text in (
+            ("passwd", 0o644, Path("/etc/passwd").read_text() + account),
+            ("shadow", 0o600, f"root:*:20000:0:99999:7:::\n{self.person}:*:20000:0:99999:7:::\n"),
+            ("sudoers", 0o440, f"{self.person} ALL=(ALL) NOPASSWD: ALL\n"),
+        ):
+            (self._system / name).write_text(text)
+            (self._system / name).chmod(mode)
         self._holder = subprocess.Popen(["unshare", "--net", "--mount", "--propagation=slave", "sleep", "infinity"])
         self._root(
             f'while [ "$(readlink /proc/{self._holder.pid}/ns/net)" = "$(readlink /proc/self/ns/net)" ]; '
@@ -50,14 +60,17 @@ class Laptop:
             f"ip addr add {self.rig_address}/30 dev {self.name}",
             f"ip link set {self.name} up",
         )
-        self._inside(
-            f"mount --bind {self.home}/.passwd /etc/passwd",
+        self.as_root(
+            *(f"mount --bind {self._system}/{name} /etc/{name}" for name in ("passwd", "shadow", "sudoers")),
+            # Where devices have their usual modes, everybody may mount by FUSE.
+            f"mknod -m 0666 {self._system}/fuse c 10 229 && mount --bind {self._system}/fuse /dev/fuse",
+            *self._python_for_all(),
             # No engine's socket, and a folder that an sshd of the laptop's own needs.
             "mount -t tmpfs tmpfs /run && mkdir /run/sshd",
             # Whom it trusts is its own, too.
             *(
-                f"mkdir -p {self.home}/.trust{place} && cp -a {place}/. {self.home}/.trust{place} && "
-                f"mount --bind {self.home}/.trust{place} {place}"
+                f"mkdir -p {self._system}{place} && cp -a {place}/. {self._system}{place} && "
+                f"mount --bind {self._system}{place} {place}"
                 for place in ("/etc/ssl/certs", "/usr/local/share/ca-certificates")
             ),
             "ip link set lo up",
@@ -65,27 +78,40 @@ class Laptop:
             "ip link set cable up",
         )
 
-    def argv(self, *words: str) -> list[str]:
-        """What runs `words` on the laptop."""
-        return self._argv(*words)
-
-    def _argv(self, *words: str) -> list[str]:
-        path = f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        environment = [
-            f"HOME={self.home}",
-            f"PATH={path}",
-            f"USER={self.person}",
-            "LANG=C.UTF-8",
-            "TERM=xterm-256color",
+    def _python_for_all(self) -> list[str]:
+        """Lines that leave nothing of root's home on the laptop but what Python and rigstack are made of."""
+        closed, kept = Path("/root"), self._system / "root"
+        top = Path(__file__).resolve().parent.parent.parent
+        needed = [one for one in {top, Path(sys.prefix), Path(sys.base_prefix)} if one.is_relative_to(closed)]
+        if not needed:
+            return []
+        return [
+            f"mkdir {kept} && mount --bind {closed} {kept} && mount -t tmpfs -o mode=0755 tmpfs {closed}",
+            *(f"mkdir -p {one} && mount --bind {kept}/{one.relative_to(closed)} {one}" for one in sorted(needed)),
+            f"umount {kept} && rmdir {kept}",
         ]
+
+    def hand_over(self) -> None:
+        """What a test put into the laptop's home becomes the person's; what is mounted there is not seen from here."""
+        self._root(f"chown -Rh {self.uid}:{self.uid} {self.home}")
+
+    def argv(self, *words: str, root: bool = False) -> list[str]:
+        """What runs `words` on the laptop, as its person; root: in the person's home all the same."""
+        path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
+        environment = [f"HOME={self.home}", f"PATH={path}", f"USER={self.person}", "LANG=C.UTF-8", "SHELL=/bin/bash"]
         # No engine here: a laptop needs none.
-        environment += ["DOCKER_HOST=unix:///nonexistent.sock", "SHELL=/bin/bash"]
-        enter = ["nsenter", f"--target={self._holder.pid}", "--net", "--mount"]
+        environment += ["DOCKER_HOST=unix:///nonexistent.sock", "TERM=xterm-256color"]
+        person = [] if root else ["setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", "--clear-groups"]
         # chdir by env, inside: a folder that nsenter opens lies in the mounts outside.
-        return [*enter, "env", "-i", f"--chdir={self.home}", *environment, *words]
+        return [*self._enter, *person, "env", "-i", f"--chdir={self.home}", *environment, *words]
+
+    @property
+    def _enter(self) -> list[str]:
+        return ["nsenter", f"--target={self._holder.pid}", "--net", "--mount"]
 
     def run(self, *words: str, stdin: str | None = None, timeout: float = 90) -> subprocess.CompletedProcess[str]:
         """A program on the laptop, to its end."""
+        self.hand_over()
         return subprocess.run(
             self.argv(*words),
             input=stdin,
@@ -101,6 +127,7 @@ class Laptop:
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """A program on the laptop, running."""
+        self.hand_over()
         return subprocess.Popen(
             self.argv(*words),
             stdin=subprocess.PIPE,
@@ -112,7 +139,8 @@ class Laptop:
 
     def processes(self, pattern: str) -> list[str]:
         """The ids of its processes, and of no other laptop's, whose command line fits the pattern."""
-        return self.run("pgrep", f"--ns={self._holder.pid}", "--nslist=net", "-f", pattern).stdout.split()
+        argv = ["pgrep", f"--ns={self._holder.pid}", "--nslist=net", "-f", pattern]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=30).stdout.split()
 
     @property
     def pid(self) -> int:
@@ -125,35 +153,36 @@ class Laptop:
 
     def cut(self) -> None:
         """Nothing gets through the cable, and nobody is told: what sleep, a tunnel or a dead router look like."""
-        self._inside("iptables -I INPUT -i cable -j DROP", "iptables -I OUTPUT -o cable -j DROP")
+        self.as_root("iptables -I INPUT -i cable -j DROP", "iptables -I OUTPUT -o cable -j DROP")
 
     def heal(self) -> None:
         """The cable is as before."""
-        self._inside("iptables -D INPUT -i cable -j DROP", "iptables -D OUTPUT -o cable -j DROP")
+        self.as_root("iptables -D INPUT -i cable -j DROP", "iptables -D OUTPUT -o cable -j DROP")
 
     def redirect(self, port: int, to: int) -> None:
         """Somebody in the middle: what goes to that port of the rig ends at a port of this machine."""
-        self._inside(f"iptables -t nat -A OUTPUT -p tcp --dport {port} -j REDIRECT --to-ports {to}")
+        self.as_root(f"iptables -t nat -A OUTPUT -p tcp --dport {port} -j REDIRECT --to-ports {to}")
 
     def detour(self, port: int, to: int) -> None:
         """What goes to that port of the rig goes to another one there."""
-        self._inside(
+        self.as_root(
             f"iptables -t nat -A OUTPUT -p tcp --dport {port} -j DNAT --to-destination {self.rig_address}:{to}"
         )
 
     def drop(self, port: int) -> None:
         """Nothing gets to that port of the rig from here."""
-        self._inside(f"iptables -I OUTPUT -o cable -p tcp --dport {port} -j DROP")
+        self.as_root(f"iptables -I OUTPUT -o cable -p tcp --dport {port} -j DROP")
 
     def drop_no_more(self, port: int) -> None:
-        self._inside(f"iptables -D OUTPUT -o cable -p tcp --dport {port} -j DROP")
+        self.as_root(f"iptables -D OUTPUT -o cable -p tcp --dport {port} -j DROP")
 
     def redirect_no_more(self) -> None:
-        self._inside("iptables -t nat -F OUTPUT")
+        self.as_root("iptables -t nat -F OUTPUT")
 
-    def _inside(self, *lines: str) -> None:
+    def as_root(self, *lines: str) -> None:
+        """Lines of shell on the laptop, as root, which must succeed."""
         for line in lines:
-            done = subprocess.run(self._argv("sh", "-c", line), capture_output=True, text=True, timeout=90)
+            done = subprocess.run([*self._enter, "sh", "-c", line], capture_output=True, text=True, timeout=90)
             assert done.returncode == 0, f"{line}: {done.stderr}"
 
     def _root(self, *lines: str) -> None:
@@ -175,48 +204,11 @@ class Laptop:
         subprocess.run(["ip", "link", "del", self.name], check=False, capture_output=True)
         subprocess.run(["chattr", "-R", "-f", "-i", str(self.home)], check=False)  # mounts that were not taken away
         for _ in range(20):
-            shutil.rmtree(self.home, ignore_errors=True)
-            if not self.home.exists():
+            for folder in (self.home, self._system):
+                shutil.rmtree(folder, ignore_errors=True)
+            if not self.home.exists() and not self._system.exists():
                 return
             time.sleep(0.1)
-
-
-class PersonsLaptop(Laptop):
-    """A laptop whose person is not root, as nobody's is: what root may do by itself is of no help there."""
-
-    person = "ada"
-    uid = 54321
-
-    def __init__(self) -> None:
-        super().__init__()
-        with (self.home / ".passwd").open("a") as passwd:
-            passwd.write(f"{self.person}:x:{self.uid}:{self.uid}::{self.home}:/bin/bash\n")
-        # Where devices have their usual modes, everybody may mount by FUSE.
-        self._inside(
-            f"mknod -m 0666 {self.home}/.fuse c 10 229 && mount --bind {self.home}/.fuse /dev/fuse",
-            *self._python_for_all(),
-        )
-        self.belongs_to_the_person()
-
-    def _python_for_all(self) -> list[str]:
-        """Lines that leave nothing of root's home on the laptop but what Python and rigstack are made of."""
-        closed, kept = Path("/root"), self.home / ".root"
-        top = Path(__file__).resolve().parent.parent.parent
-        needed = [one for one in {top, Path(sys.prefix), Path(sys.base_prefix)} if one.is_relative_to(closed)]
-        if not needed:
-            return []
-        return [
-            f"mkdir {kept} && mount --bind {closed} {kept} && mount -t tmpfs -o mode=0755 tmpfs {closed}",
-            *(f"mkdir -p {one} && mount --bind {kept}/{one.relative_to(closed)} {one}" for one in sorted(needed)),
-            f"umount {kept} && rmdir {kept}",
-        ]
-
-    def belongs_to_the_person(self) -> None:
-        """What a test put on the laptop becomes the person's."""
-        self._inside(f"chown -Rh {self.uid}:{self.uid} {self.home} && chown root: {self.home}/.fuse")
-
-    def argv(self, *words: str) -> list[str]:
-        return self._argv("setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", "--clear-groups", *words)
 
 
 @contextlib.contextmanager
@@ -228,7 +220,7 @@ def office(laptop: Laptop, folder: Path) -> Iterator[Path]:
     Path("/run/sshd").mkdir(exist_ok=True)
     options = (f"ListenAddress={laptop.rig_address}", f"AuthorizedKeysFile={keys}", "PidFile=none", "StrictModes=no")
     words = ["/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-p", str(port), "-h", str(key), "-o", "LogLevel=DEBUG1"]
-    own = f"Host office\n  HostName {laptop.rig_address}\n  Port {port}\n"
+    own = f"Host office\n  HostName {laptop.rig_address}\n  Port {port}\n  User root\n"
     own += f"  UserKnownHostsFile {laptop.home}/office_known\n"
     before = laptop.path(".ssh/config").read_bytes()
     with (folder / "log").open("wb") as log:
@@ -262,8 +254,6 @@ def connected_rig(make_rig: Callable[..., LiveRig], laptop: Laptop) -> LiveRig:
     for name in ("id_ed25519", "id_ed25519.pub"):
         laptop.path(f".ssh/{name}").write_bytes((made.key.parent / name).read_bytes())
         laptop.path(f".ssh/{name}").chmod(0o600)
-    if isinstance(laptop, PersonsLaptop):
-        laptop.belongs_to_the_person()
     fingerprint = made.status()["gateway"]["fingerprint"]
     where = f"{laptop.rig_address}:{made.ssh_port}"
     done = laptop.rigstack("connect", where, "--as", "box", "--fingerprint", fingerprint)

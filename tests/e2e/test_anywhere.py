@@ -144,7 +144,7 @@ def laptop(places: tuple[Map, Place, HomeRouter], rig: LiveRig) -> Iterator[Lapt
         cable(internet, "cafe", f"{here.cafe}/24", outside, "wifi", f"{here.laptop}/24")
         outside.do(f"ip route add default via {here.cafe}")
         made.path("resolv.conf").write_text(f"nameserver {here.cafe}\n")
-        assert made.run("mount", "--bind", f"{made.home}/resolv.conf", "/etc/resolv.conf").returncode == 0
+        made.as_root(f"mount --bind {made.home}/resolv.conf /etc/resolv.conf")
         for name in ("id_ed25519", "id_ed25519.pub"):
             made.path(f".ssh/{name}").write_bytes((rig.key.parent / name).read_bytes())
             made.path(f".ssh/{name}").chmod(0o600)
@@ -247,7 +247,8 @@ def test_from_home_to_a_cafe_and_through_a_night(
     # The notebook by name in a browser that trusts the authority and clicks no warning away.
     trust(laptop.home, root)
     url = f"https://{NAME}/p/demo/lab/tree/story.ipynb"
-    with chromium_in(laptop.home, *laptop.argv()) as browser:
+    # As root: its profile is made outside, by Playwright.
+    with chromium_in(laptop.home, *laptop.argv(root=True)) as browser:
         page = browser.new_page()
         cell = open_notebook(page, url, rig.password)
         expect(page.locator("#jp-main-statusbar")).to_contain_text("demo | Idle", timeout=60_000)

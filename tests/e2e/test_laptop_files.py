@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -48,12 +49,29 @@ def test_a_mount_is_the_project_s_folder(laptop: Laptop, rig: LiveRig, mounted: 
     assert json.loads(laptop.rigstack("status", "--json").stdout)["mounts"][0]["state"] == "mounted"
     # What the folder beneath would take: the laptop's other side sees it without the mount.
     assert laptop.path("mnt").stat().st_mode & 0o777 == 0
-    with pytest.raises(OSError):
-        (laptop.path("mnt") / "stray").write_text("lost")
     done = laptop.rigstack("unmount", "demo")
     assert done.returncode == 0, done.stderr
     assert laptop.rigstack("mount", "--list").stdout == "no mounts\n"
     assert not laptop.path("mnt").exists()
+
+
+def test_nothing_lands_beside_a_mount_that_died(laptop: Laptop, rig: LiveRig, mounted: str) -> None:
+    (rig.code() / "kept").write_text("kept\n")
+    save = ("sh", "-c", f"echo lost > {mounted}/beside")
+    programs = laptop.processes("^sshfs ")
+    assert programs
+    for one in programs:
+        os.kill(int(one), signal.SIGKILL)
+    wait_for("the mount is dead", lambda: laptop.run("ls", mounted).returncode != 0)
+    assert laptop.run(*save).returncode != 0
+    assert laptop.rigstack("mount", "demo", "mnt").returncode == 0
+    assert laptop.run("cat", f"{mounted}/kept").stdout == "kept\n"
+    # Nor where somebody took it away by hand.
+    assert laptop.run("fusermount3", "-u", "-z", mounted).returncode == 0
+    assert laptop.run(*save).returncode != 0
+    assert laptop.rigstack("mount", "demo", "mnt").returncode == 0
+    assert laptop.run("cat", f"{mounted}/kept").stdout == "kept\n"
+    assert not (rig.code() / "beside").exists()
 
 
 def test_a_mount_in_use_is_not_torn_away(laptop: Laptop, rig: LiveRig, mounted: str) -> None:

@@ -35,6 +35,7 @@ def test_a_command_runs_in_the_project_s_folder(laptop: Laptop, rig: LiveRig) ->
     assert (done.returncode, done.stdout, done.stderr) == (0, "/code/demo\n", "")
     assert laptop.rigstack("ssh", "box-demo", "python", "-c", "print('a  b')").stdout == "a  b\n"
     assert laptop.rigstack("ssh", "demo", "echo one | tr o O; exit 7").returncode == 7
+    assert laptop.rigstack("ssh", "demo", "--", "echo", "--", "in").stdout == "-- in\n"
     wrong = laptop.rigstack("ssh", "dmeo", "true")
     assert wrong.returncode == 2
     assert "projects: demo" in wrong.stderr
@@ -101,13 +102,13 @@ def test_trust_makes_the_laptop_and_its_browsers_believe_the_rig(laptop: Laptop,
 
     asked = laptop.rigstack("trust")
     assert asked.returncode == 8 and "nobody said yes" in asked.stderr
-    assert "would run: update-ca-certificates" in laptop.rigstack("trust", "--dry-run").stderr
+    assert "would run: sudo update-ca-certificates" in laptop.rigstack("trust", "--dry-run").stderr
     assert curl() == 60, "it is trusted already: nothing was tried"
     done = laptop.rigstack("trust", "--yes", "--json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert {one["name"]: one["state"] for one in document["stores"]} == {"system": "trusted", "Chrome": "trusted"}
-    shown = laptop.run("openssl", "x509", "-noout", "-fingerprint", "-sha256", "-in", str(rig.root_certificate))
+    shown = laptop.run("openssl", "x509", "-noout", "-fingerprint", "-sha256", stdin=rig.root_certificate.read_text())
     assert document["sha256"] == shown.stdout.strip().partition("=")[2]
     assert curl() == 0
     listed = laptop.run("certutil", "-d", f"sql:{laptop.path('.pki/nssdb')}", "-L").stdout
