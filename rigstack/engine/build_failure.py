@@ -30,6 +30,12 @@ _CANNOT = "rigstack: cannot install"
 _TAKES_CADDY = "take-caddy: "
 _NO_CADDY = '"/usr/bin/caddy": not found'
 
+# What pip, uv, apt, curl and git say where something on the way signs for everybody.
+_UNTRUSTED = re.compile(
+    r"certificate[ _]verif(?:y|ication)[ _]failed|UnknownIssuer|unable to get local issuer|self[- ]signed certificate",
+    re.I,
+)
+
 
 def refused_step(reader: PlainProgress) -> str:
     """The image whose packages cannot be installed on top of what an earlier build installed, or ""."""
@@ -68,6 +74,12 @@ def build_failure(reader: PlainProgress, log: Path, recipes: Mapping[str, str] |
     lines = told[-12:] or reader.errors[-2:]
     kind, _, project = target.partition("-") if re.match("(project|own|base)-", target) else ("", "", "")
     place, cause, remedy = _place(kind, title, project, everything)
+    if kind != "own" and _UNTRUSTED.search(everything):  # a person's own Dockerfile sees to that by itself
+        cause = "this network looks into TLS, and the build does not trust who signs there"
+        remedy = (
+            "add its root certificate to this machine (a .crt file in /usr/local/share/ca-certificates, then"
+            " update-ca-certificates), or name its file in [images] ca_bundle; then run `rigstack up` again"
+        )
     return BuildError(
         f"the image of {project or target or 'the rig'} could not be built{place}; what ran before still runs",
         details=(*lines, f"the whole log: {log}"),

@@ -106,8 +106,8 @@ FULL_ENGINE = START + (
 )
 
 
-def full_in_a_step(words: str) -> str:
-    """A program inside a step meets the full disk, and says so in its own words."""
+def said_in_a_step(words: str) -> str:
+    """A program inside a step fails, and says so in its own words."""
     return _python(1, f"0.402 Resolved 40 packages\n9.000 {words}\n9.000 rigstack: cannot install requirements.txt")
 
 

@@ -73,9 +73,9 @@ def test_a_mistake_in_a_project_s_file(log: str, place: str, lines: tuple[str, .
     "log",
     [
         build_logs.FULL_ENGINE,
-        build_logs.full_in_a_step("error: failed to write `/opt/env/x.so`: No space left on device (os error 28)"),
-        build_logs.full_in_a_step("OSError: [Errno 28] No space left on device: '/opt/env/x'"),
-        build_logs.full_in_a_step("E: You don't have enough free space in /var/cache/apt/archives/."),
+        build_logs.said_in_a_step("error: failed to write `/opt/env/x.so`: No space left on device (os error 28)"),
+        build_logs.said_in_a_step("OSError: [Errno 28] No space left on device: '/opt/env/x'"),
+        build_logs.said_in_a_step("E: You don't have enough free space in /var/cache/apt/archives/."),
     ],
 )
 def test_a_full_disk(log: str) -> None:
@@ -84,6 +84,22 @@ def test_a_full_disk(log: str) -> None:
     assert error.what == "the disk is full: an image could not be built; what ran before still runs"
     assert "docker system df" in error.remedy
     assert error.details[-1] == f"the whole log: {LOG}"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed'))",
+        "  Caused by: invalid peer certificate: UnknownIssuer",
+        "  Certificate verification failed: The certificate is NOT trusted.",
+        "fatal: unable to access 'https://host/x.git/': server certificate verification failed.",
+        "curl: (60) SSL certificate problem: unable to get local issuer certificate",
+    ],
+)
+def test_a_network_that_looks_into_tls(said: str) -> None:
+    error = _failure(read(build_logs.said_in_a_step(said))[0], LOG)
+    assert "looks into TLS" in error.cause
+    assert "[images] ca_bundle" in error.remedy
 
 
 def test_rigstack_s_own_image_names_that_image_and_no_project() -> None:
