@@ -141,8 +141,9 @@ def clean_command(folders: Sequence[str]) -> str:
 
 
 def there(path: str) -> str:
-    """A path on the rig as its shell takes it."""
-    return f"~/{shlex.quote(path[2:])}" if path.startswith("~/") else shlex.quote(path)
+    """A path on the rig as its shell takes it: ~ is the home there."""
+    head, slash, rest = path.partition("/")
+    return f"~{slash}{shlex.quote(rest) if rest else ''}" if head == "~" else shlex.quote(path)
 
 
 def clean_here(folders: Sequence[str]) -> None:

@@ -24,6 +24,7 @@ from rigstack.laptop.copy import (
     look_command,
     read_copy,
     ready_argv,
+    there,
 )
 from rigstack.laptop.home import LaptopHome
 from rigstack.laptop.rigs import ensure_connected, find_project
@@ -184,6 +185,13 @@ def test_what_is_there_in_part_or_as_another_is_left_to_rsync(home: LaptopHome, 
     (one_machine / "a.bin").write_text("another")
     poured(home, (source,), f"{one_machine}/", there=there)
     assert [(one.name, one.read_text()) for one in one_machine.iterdir()] == [("a.bin", "another")]
+
+
+@pytest.mark.parametrize(
+    ("path", "words"), [("~", "~"), ("~/", "~/"), ("~/a b", "~/'a b'"), ("/a b/~", "'/a b/~'"), ("~me/x", "'~me/x'")]
+)
+def test_paths_for_the_rig_s_shell(path: str, words: str) -> None:
+    assert there(path) == words
 
 
 def test_names_that_look_like_something_else(home: LaptopHome, one_machine: Path) -> None:
