@@ -11,7 +11,17 @@ import click
 from rigstack.cli import console
 from rigstack.cli.rig import rig_of
 from rigstack.errors import HostError
-from rigstack.plan.net import LEASE, LONG_LEASE, Opened, Port, Record, Wan, judge_wan, wanted_ports, wants_pinholes
+from rigstack.plan.net import (
+    LEASE,
+    LONG_LEASE,
+    Opened,
+    Port,
+    Record,
+    Wan,
+    judge_wan,
+    wanted_ports,
+    wants_pinholes,
+)
 from rigstack.value import Value
 
 if TYPE_CHECKING:
@@ -80,6 +90,8 @@ def open_(context: click.Context, dry_run: bool, as_json: bool) -> None:
     from rigstack.render.net import render_by_hand
 
     seen = look(context)
+    if seen.wan.kind == "kept":
+        raise HostError(seen.wan.words, remedy='set bind = "" in rig.toml, or the LAN address; then rigstack up')
     if seen.wan.kind == "cgnat" and not seen.router.holes:
         raise HostError(seen.wan.words, details=tuple(f"- {way}" for way in seen.wan.ways), remedy="take one of these")
     if not seen.router.maps and not seen.router.holes:
@@ -223,8 +235,9 @@ def _ask_for_certificate(seen: Seen) -> None:
 
 def port_state(seen: Seen, port: Port) -> dict[str, Any]:
     """Of one port at the router: state open, taken, closed or unknown; in whose favour; until when."""
-    ours = next((one for one in seen.opened if one.family == 4 and one.fits(port)), None)
-    hole = any(one.family == 6 and one.fits(port) for one in seen.opened)
+    standing = [one for one in seen.opened if one.fits(port) and seen.router.remembers(one)]
+    ours = next((one for one in standing if one.family == 4), None)
+    hole = any(one.family == 6 for one in standing)
     found = {
         "state": "closed",
         "to": "",

@@ -49,6 +49,7 @@ class Opened(Value):
 
     how: the protocol. router: whom it was asked of. until: when it ends, seconds since 1970, 0 for never.
     key: what closing needs: PCP's nonce, a pinhole's number.
+    epoch: what the router's own clock said then (PCP, NAT-PMP), at our time `at`; both seconds, 0 when it has none.
     """
 
     how: str
@@ -61,12 +62,21 @@ class Opened(Value):
     router: str
     until: int = 0
     key: str = ""
+    epoch: int = 0
+    at: int = 0
 
     def __str__(self) -> str:
         return f"{self.outside}/{self.transport}"
 
     def fits(self, port: Port) -> bool:
         return (self.outside, self.inside, self.transport) == (port.outside, port.inside, port.transport)
+
+
+def forgotten(opened: Opened, epoch: int, now: float) -> bool:
+    """Whether the router started anew since it opened the port, and so has lost it: its clock, which says `epoch` now,
+    is behind (RFC 6886 3.6, RFC 6887 8.5, with the wider tolerance of the former). epoch: -1 for a router without one.
+    """
+    return bool(opened.at) and epoch >= 0 and epoch + 2 < opened.epoch + (now - opened.at) * 7 / 8
 
 
 class Record(Value):
@@ -84,8 +94,9 @@ class Record(Value):
 
 
 class Wan(Value):
-    """What the router's own address says. kind: "open", "direct", "cgnat", "double nat", "translated" or "unknown".
+    """What the router's own address says.
 
+    kind: "open", "direct", "cgnat", "double nat", "translated", "kept" (on this machine, by bind) or "unknown".
     ways: what to do about it, one a line.
     """
 
@@ -138,6 +149,10 @@ def judge_wan(lan: Lan, router: str | None, outside: str, beyond: str = "") -> W
 
     outside: as somebody out there sees us. beyond: of the next router after ours. "" when not known.
     """
+    if ipaddress.ip_address(lan.address).is_loopback:
+        return Wan(
+            kind="kept", words=f"[access] bind keeps the rig on this machine ({lan.address}): nobody is led there"
+        )
     if not is_private(lan.address) and outside in ("", lan.address):
         return Wan(kind="direct", words=f"{lan.address} is this machine's own public address: there is nothing to map")
     seen = f"; the world sees {outside}" if outside else ""

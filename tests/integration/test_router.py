@@ -301,8 +301,15 @@ def test_other_routers(speaks: str, upnp: bool, pcp: bool, how: str, tmp_path: P
         assert {one["how"] for one in there if one["family"] == 4} == {how}
         assert len([one for one in there if one["family"] == 6]) == 4
         assert len(home.router.mappings()) == 4
+        if how == "PCP":  # nobody can ask what is mapped; but the router tells since when it runs
+            assert {(one["state"], one["ipv6"]) for one in home.status()["ports"]} == {("open", True)}
+            home.router.switch_off()
+            home.router.switch_on(upnp=upnp, pcp=pcp)
+            assert {(one["state"], one["ipv6"]) for one in home.status()["ports"]} == {("closed", False)}
+            assert "443/tcp, 443/udp, 22222/tcp" in doctor(home)["evidence"]
         assert home.net("renew").returncode == 0
         assert len(home.router.mappings()) == 4
+        assert {(one["state"], one["ipv6"]) for one in home.status()["ports"]} == {("open", True)}
         assert home.net("close").returncode == 0
         assert home.router.mappings() == []
         wait_for("the holes are closed", lambda: home.router.holes() == [])

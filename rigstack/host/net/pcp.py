@@ -37,11 +37,15 @@ class Pcp:
     def __init__(self, gateway: str, client: str, interface: str = "") -> None:
         self.gateway, self.client, self.interface = gateway, client, interface
         self.family = 6 if ":" in client else 4
+        self.epoch = -1
 
     def answers(self) -> bool:
         """Whether the router speaks it (ANNOUNCE, RFC 6887 14.1)."""
         reply = self._ask(struct.pack("!BBHI16s", 2, 0, 0, 0, _sixteen(self.client)))
-        return len(reply) >= 4 and reply[0] == 2 and reply[3] in (0, 4)
+        spoken = len(reply) >= 4 and reply[0] == 2 and reply[3] in (0, 4)
+        if spoken and len(reply) >= 12:
+            (self.epoch,) = struct.unpack_from("!I", reply, 8)
+        return spoken
 
     def external(self) -> str:
         """PCP tells the address with a mapping only."""
@@ -51,7 +55,7 @@ class Pcp:
         """Maps the port, or renews the mapping whose nonce is `key`, for `lease` seconds. Raises HostError."""
         nonce = bytes.fromhex(key) if key else secrets.token_bytes(12)
         reply = self._map(port.transport, port.inside, port.outside, lease, nonce)
-        (granted,) = struct.unpack_from("!I", reply, 4)
+        granted, epoch = struct.unpack_from("!II", reply, 4)
         (outside,) = struct.unpack_from("!H", reply, 42)
         opened = Opened(
             how=self.how,
@@ -64,6 +68,8 @@ class Pcp:
             router=self.gateway,
             until=int(time.time()) + granted,
             key=nonce.hex(),
+            epoch=epoch,
+            at=int(time.time()),
         )
         if outside != port.outside:
             self.close(opened)
@@ -107,6 +113,7 @@ class NatPmp:
 
     def __init__(self, gateway: str, client: str) -> None:
         self.gateway, self.client = gateway, client
+        self.epoch = -1
         self._address: str | None = None
 
     def answers(self) -> bool:
@@ -121,11 +128,13 @@ class NatPmp:
         reply = self._ask(b"\0\0")
         if len(reply) < 4 or reply[0] != 0 or reply[1] != 128:
             return None
+        if len(reply) >= 8:
+            (self.epoch,) = struct.unpack_from("!I", reply, 4)
         return socket.inet_ntoa(reply[8:12]) if reply[2:4] == b"\0\0" and len(reply) >= 12 else ""
 
     def open(self, port: Port, lease: int, key: str = "") -> Opened:
         """Maps the port for `lease` seconds. Raises HostError."""
-        outside, granted = self._map(port.transport, port.inside, port.outside, lease)
+        epoch, outside, granted = self._map(port.transport, port.inside, port.outside, lease)
         opened = Opened(
             how=self.how,
             family=4,
@@ -136,6 +145,8 @@ class NatPmp:
             client=self.client,
             router=self.gateway,
             until=int(time.time()) + granted,
+            epoch=epoch,
+            at=int(time.time()),
         )
         if outside != port.outside:
             self.close(opened)
@@ -146,7 +157,8 @@ class NatPmp:
         """Ends the mapping (lifetime and external port 0, RFC 6886 3.4). Raises HostError."""
         self._map(opened.transport, opened.inside, 0, 0)
 
-    def _map(self, transport: str, inside: int, outside: int, lease: int) -> tuple[int, int]:
+    def _map(self, transport: str, inside: int, outside: int, lease: int) -> tuple[int, int, int]:
+        """The router's clock, the port outside, and for how long."""
         code = {"udp": 1, "tcp": 2}[transport]
         reply = self._ask(struct.pack("!BBHHHI", 0, code, 0, inside, outside, lease))
         if len(reply) < 4 or reply[1] != 128 + code:
@@ -156,8 +168,8 @@ class NatPmp:
             words = _NATPMP_REFUSALS.get(result, f"result {result}")
             remedy = "allow it in the router's pages, often called NAT-PMP, UPnP or port sharing"
             raise HostError(f"the router refuses port {outside or inside}/{transport}: {words}", remedy=remedy)
-        _, given, lifetime = struct.unpack_from("!HHI", reply, 8)
-        return int(given), int(lifetime)
+        epoch, _, given, lifetime = struct.unpack_from("!IHHI", reply, 4)
+        return int(epoch), int(given), int(lifetime)
 
     def _ask(self, request: bytes) -> bytes:
         return _ask(self.gateway, self.client, "", request)

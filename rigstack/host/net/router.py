@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from rigstack.errors import HostError
 from rigstack.host.net.pcp import NatPmp, Pcp
 from rigstack.host.net.upnp import Igd, Pinholes, find_igd
-from rigstack.plan.net import Lan, Opened, Port, is_private
+from rigstack.plan.net import Lan, Opened, Port, forgotten, is_private
 from rigstack.value import Value
 
 
@@ -47,6 +47,11 @@ class Router(Value):
         return next(
             (one for one in (*self.maps, *self.holes) if (one.how, one.family) == (opened.how, opened.family)), None
         )
+
+    def remembers(self, opened: Opened) -> bool:
+        """Whether what was opened stands, as far as the router's clock tells: it has lost all when it started anew."""
+        speaker = self.speaker(opened)
+        return not forgotten(opened, getattr(speaker, "epoch", -1), time.time())
 
 
 class Failure(Value):

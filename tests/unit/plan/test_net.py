@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 from builders import a_rig
 
-from rigstack.plan.net import Lan, Opened, Port, Record, judge_wan, router_problem, wanted_ports, wants_pinholes
+from rigstack.plan.net import (
+    Lan,
+    Opened,
+    Port,
+    Record,
+    forgotten,
+    judge_wan,
+    router_problem,
+    wanted_ports,
+    wants_pinholes,
+)
 
 HOME = Lan(interface="eth0", address="192.168.1.10", prefix=24, gateway="192.168.1.1", address6="2001:db8::10")
 
@@ -48,6 +58,7 @@ WANS = {
     "no address, private beyond": (HOME, "", "203.0.113.9", "10.0.0.1", "double nat", "10.0.0.1"),
     "no protocol, private beyond": (HOME, None, "203.0.113.9", "10.0.0.1", "unknown", "compare the address"),
     "no protocol": (HOME, None, "203.0.113.9", "203.0.113.1", "unknown", "the world sees 203.0.113.9"),
+    "this machine alone": (HOME.replace(address="127.0.0.1"), None, "", "", "kept", "[access] bind keeps"),
     "no router": (HOME.replace(address="203.0.113.9"), None, "203.0.113.9", "", "direct", "nothing to map"),
 }
 
@@ -103,3 +114,20 @@ def test_what_was_opened_and_leads_here_no_more_is_told(name: str) -> None:
     record, public, told_at, now, words = ROUTERS[name]
     found = router_problem(record, public, told_at, now)
     assert words in found[0] if found else not words
+
+
+@pytest.mark.parametrize(
+    ("epoch", "later", "lost"),
+    [
+        (1600, 600, False),
+        (1530, 600, False),  # a slow clock
+        (1003, 3, False),
+        (40, 600, True),  # it started anew 40 s ago
+        (999, 600, True),
+        (-1, 600, False),  # it has no clock
+    ],
+)
+def test_a_router_whose_clock_began_anew_has_forgotten(epoch: int, later: int, lost: bool) -> None:
+    opened = Opened(how="PCP", family=4, outside=443, inside=443, transport="tcp", what="", client="", router="")
+    assert forgotten(opened.replace(epoch=1000, at=5000), epoch, 5000 + later) == lost
+    assert not forgotten(opened, epoch, 5000 + later), "UPnP IGD tells no clock with what it opens"
