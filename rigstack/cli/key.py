@@ -12,18 +12,18 @@ from rigstack.config.edit import with_key, without_key
 from rigstack.config.load import load_rig, parse_rig
 from rigstack.config.model import Rig
 from rigstack.config.rigdir import RigDir
-from rigstack.config.schema import key_source
+from rigstack.config.schema import key_source, shown
 from rigstack.errors import ConfigError, ConsentError
-from rigstack.host.files import write_file
+from rigstack.host.files import read_text, write_file
 from rigstack.host.lock import rig_lock
-from rigstack.host.ssh_keys import resolve_authorized_keys
-from rigstack.plan.fingerprint import fingerprint
+from rigstack.host.ssh_keys import forget_github_keys, resolve_authorized_keys
+from rigstack.plan.fingerprint import NOT_WHOLE, fingerprint
 from rigstack.render.authorized_keys import render_gateway_keys, render_workspace_keys
 
 
 @click.group()
 def key() -> None:
-    """Say who may log in over SSH: add, list or remove public keys; in force at once, nothing is restarted."""
+    """Say who may log in over SSH: add, list, refresh or remove public keys; in force at once, nothing is restarted."""
 
 
 @key.command("add")
@@ -39,12 +39,44 @@ def add(context: click.Context, words: tuple[str, ...], dry_run: bool) -> None:
         console.result(f"{'may log in already' if known else 'would let in'}: {_shown(entry)}")
         return
     with rig_lock(place.path, "key add", on_wait=console.note):
+        keys = resolve_authorized_keys(place.path, (entry,), fresh=True)
         source = _source(place)
         changed = with_key(source, entry)
         if changed != source:
             _write(place, changed)
         _apply(place)
     console.result(f"{'may log in now' if changed != source else 'may log in already'}: {_shown(entry)}")
+    for one in keys if keys != (entry,) else ():
+        console.result(f"  {_shown(one)}")
+
+
+@key.command("refresh")
+@click.option("-n", "--dry-run", is_flag=True, help="Say who would come and go, and change nothing.")
+@click.option("--disconnect", is_flag=True, help="End the open connections of the keys that went.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object with the keys that came and went.")
+@click.pass_context
+def refresh(context: click.Context, dry_run: bool, disconnect: bool, as_json: bool) -> None:
+    """Ask GitHub again for the keys of each github:NAME, and read each file:PATH again."""
+    place, rig = rig_of(context)
+    with rig_lock(place.path, "key refresh", on_wait=console.note):
+        before = tuple((read_text(place.state / "ssh/workspace/authorized_keys") or "").splitlines())
+        after = resolve_authorized_keys(place.path, rig.access.authorized_keys, fresh=True, keep=not dry_run)
+        if before and not after:
+            raise ConsentError("nobody could log in over SSH any more", remedy="add a key first: rigstack key add KEY")
+        came, went = ([one for one in these if one not in those] for these, those in ((after, before), (before, after)))
+        if not dry_run:
+            _apply(place)
+    if as_json:
+        console.result_json({"came": came, "went": went, "done": not dry_run})
+    else:
+        for one in came:
+            console.result(f"{'would let in' if dry_run else 'may log in now'}: {_shown(one)}")
+        for one in went:
+            console.result(f"{'would go' if dry_run else 'may not log in any more'}: {_shown(one)}")
+        if not came and not went:
+            console.result("the same keys as before")
+    if disconnect and went and not dry_run:
+        _disconnect(place, tuple(went))
 
 
 @key.command("list")
@@ -93,6 +125,7 @@ def remove(context: click.Context, words: tuple[str, ...], yes: bool, dry_run: b
     removed = resolve_authorized_keys(place.path, (entry,)) if disconnect else ()
     with rig_lock(place.path, "key remove", on_wait=console.note):
         _write(place, without_key(_source(place), entry))
+        forget_github_keys(place.path, entry)
         _apply(place)
     console.result(f"may not log in any more: {_shown(entry)}")
     if disconnect:
@@ -135,9 +168,11 @@ def _entry(text: str) -> str:
         text = path.read_text(encoding="utf-8", errors="replace").strip()
     try:
         entry: str = key_source(text)
-        return entry
     except ValueError as wrong:
-        raise ConfigError(f"{text[:40]!r} is not right; expected {wrong}") from None
+        raise ConfigError(f"{shown(text)} is not right; expected {wrong}") from None
+    if _fingerprint(entry) == NOT_WHOLE:
+        raise ConfigError("that public key is not whole", remedy="paste the one line of the .pub file, all of it")
+    return entry
 
 
 def _find(rig: Rig, words: str) -> str:

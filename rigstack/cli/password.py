@@ -21,7 +21,7 @@ SHORTEST = 10
 def password(context: click.Context, generate: bool, from_stdin: bool) -> None:
     """Set the password of the notebooks and of the edge's project list.
 
-    Counts at once: every login with the old one ends, open pages are cut off; kernels go on.
+    Counts within a second: every login with the old one ends, open pages are cut off; kernels go on.
     """
     from rigstack.host.facts import code_owner
     from rigstack.host.lock import rig_lock

@@ -52,15 +52,18 @@ def public_half(path: Path) -> str:
     return " ".join(text.split()[:2]) if text else ""
 
 
-def resolve_authorized_keys(root: Path, entries: tuple[str, ...]) -> tuple[str, ...]:
+def resolve_authorized_keys(
+    root: Path, entries: tuple[str, ...], *, fresh: bool = False, keep: bool = True
+) -> tuple[str, ...]:
     """Public key lines from [access] authorized_keys: written out, read from files, or fetched once from GitHub.
 
-    Raises ConfigError that names the entry; a fetched account's keys are kept in state/keys/github-NAME.
+    A fetched account's keys are kept in state/keys/github-NAME. fresh: they are fetched again; keep: and kept.
+    Raises ConfigError that names the entry, or HostError when GitHub does not answer; what was kept stays then.
     """
     lines: dict[str, None] = {}
     for entry in entries:
         if entry.startswith("github:"):
-            found = _github_keys(root, entry.removeprefix("github:"))
+            found = _github_keys(root, entry.removeprefix("github:"), fresh=fresh, keep=keep)
         elif entry.startswith("file:"):
             found = _file_keys(root, entry.removeprefix("file:"))
         else:
@@ -94,13 +97,20 @@ def _checked(text: str, place: str) -> tuple[str, ...]:
     return tuple(keys)
 
 
-def _github_keys(root: Path, account: str) -> tuple[str, ...]:
+def _github_keys(root: Path, account: str, *, fresh: bool, keep: bool) -> tuple[str, ...]:
     kept = root / "state" / "keys" / f"github-{account}"
-    text = read_text(kept)
-    if text is None:
-        text = fetch_github_keys(account)
-        write_file(kept, text, mode=0o644, owner=None)
-    return _checked(text, f"access.authorized_keys: github:{account}")
+    text = None if fresh else read_text(kept)
+    fetched = text if text is not None else fetch_github_keys(account)
+    keys = _checked(fetched, f"access.authorized_keys: github:{account}")
+    if text is None and keep:
+        write_file(kept, fetched, mode=0o644, owner=None)
+    return keys
+
+
+def forget_github_keys(root: Path, entry: str) -> None:
+    """Nothing of an account is kept whose entry was taken away: added again, it is asked again."""
+    if entry.startswith("github:"):
+        (root / "state" / "keys" / f"github-{entry.removeprefix('github:')}").unlink(missing_ok=True)
 
 
 def fetch_github_keys(account: str) -> str:

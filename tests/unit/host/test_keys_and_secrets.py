@@ -14,9 +14,16 @@ from builders import ALICE, BOB, DEMO, a_host, a_rig
 
 from rigstack import process
 from rigstack.errors import ConfigError, HostError
+from rigstack.host import ssh_keys
 from rigstack.host.certificate import not_after, observe_certificate
 from rigstack.host.password import new_password, set_password
-from rigstack.host.ssh_keys import ensure_host_key, keygen_argv, public_half, resolve_authorized_keys
+from rigstack.host.ssh_keys import (
+    ensure_host_key,
+    forget_github_keys,
+    keygen_argv,
+    public_half,
+    resolve_authorized_keys,
+)
 from rigstack.plan.desired import PASSWORD_FILE
 from rigstack.plan.fingerprint import fingerprint
 from rigstack.secret import Secret
@@ -94,6 +101,27 @@ def test_who_may_log_in_comes_from_lines_files_and_accounts_each_once(tmp_path: 
     entries = (ALICE, "file:team.pub", f"file:{tmp_path}/team.pub", "github:bob")
     assert resolve_authorized_keys(tmp_path, entries) == (ALICE, BOB)
     assert resolve_authorized_keys(tmp_path, ()) == ()
+
+
+def test_an_account_is_asked_again_when_that_is_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GitHub's page is a fake."""
+    page = {"text": f"{ALICE}\n"}
+    monkeypatch.setattr(ssh_keys, "fetch_github_keys", lambda account: page["text"])
+    kept = tmp_path / "state/keys/github-ada"
+    kept.parent.mkdir(parents=True)
+    assert resolve_authorized_keys(tmp_path, ("github:ada",)) == (ALICE,)
+    page["text"] = f"{BOB}\n"
+    assert resolve_authorized_keys(tmp_path, ("github:ada",)) == (ALICE,), "an `up` asks nobody"
+    assert resolve_authorized_keys(tmp_path, ("github:ada",), fresh=True, keep=False) == (BOB,)
+    assert resolve_authorized_keys(tmp_path, ("github:ada",)) == (ALICE,)
+    assert resolve_authorized_keys(tmp_path, ("github:ada",), fresh=True) == (BOB,)
+    assert resolve_authorized_keys(tmp_path, ("github:ada",)) == (BOB,)
+    page["text"] = "<html>sorry</html>"
+    with pytest.raises(ConfigError, match="github:ada"):
+        resolve_authorized_keys(tmp_path, ("github:ada",), fresh=True)
+    assert kept.read_text() == f"{BOB}\n", "nonsense takes nobody's place"
+    forget_github_keys(tmp_path, "github:ada")
+    assert not kept.exists()
 
 
 def test_a_key_file_in_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
