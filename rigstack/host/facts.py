@@ -57,7 +57,7 @@ def observe_host(rig: Rig, failed: Mapping[str, RigstackError] | None = None) ->
         broken=broken,
         left=_left(root, broken) if broken else {},
         caddy=_caddy_files(assets),
-        tls={name: _tls_file(root, *where) for name, where in tls_files(rig).items()},
+        tls=_tls_files(rig, root),
         ddns_password=_ddns_password(rig, root),
         acme_issued=acme_issued(root, rig.hostname) if tls_mode(rig) == "acme" else False,
         driver=driver_version(Path("/")),
@@ -215,6 +215,26 @@ def _caddy_files(assets: Path) -> dict[str, str]:
             path = f"{parent}/{name}"
             with open(path, encoding="utf-8") as handle:
                 files[path[len(top) + 1 :]] = handle.read()
+    return files
+
+
+def _tls_files(rig: Rig, root: Path) -> dict[str, Secret]:
+    """What [tls] names, for the edge. A new certificate is tried: its copy takes the place of one that works."""
+    files = {name: _tls_file(root, *where) for name, where in tls_files(rig).items()}
+    pair = ("certificate.pem", "key.pem")
+    if pair[0] not in files or all(read_text(root / "secrets/edge-tls" / one) == files[one].reveal() for one in pair):
+        return files
+    import ssl
+
+    certificate, key = (root / Path(tls_files(rig)[one][1]).expanduser() for one in pair)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except OSError as refused:  # SSLError is one
+        raise ConfigError(
+            f"tls.certificate and tls.key do not work together: {refused}",
+            cause="one is not whole, has a password, or is of another pair",
+            remedy=f"openssl x509 -noout -pubkey -in {certificate} must say what openssl pkey -pubout -in {key} says",
+        ) from None
     return files
 
 

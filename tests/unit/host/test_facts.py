@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from rigstack.errors import ConfigError, HostError
 from rigstack.host import devices, facts
 from rigstack.host.devices import cdi_nodes, observe_gpu
 from rigstack.host.facts import code_owner, observe_host, person
+from rigstack.secret import Secret
 
 # As `nvidia-ctk cdi generate` 1.17 writes it, shortened.
 NVIDIA_CTK = """\
@@ -224,6 +226,30 @@ def test_files_that_rig_toml_names_must_be_there(tmp_path: Path) -> None:
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets/ddns-password").write_text(" hunter 2 \n")
     assert observe_host(rig).ddns_password.reveal() == " hunter 2 "
+
+
+def test_a_certificate_that_does_not_work_is_refused_before_it_is_copied(tmp_path: Path, cdi: Path) -> None:
+    for name in ("one", "other"):
+        words = (
+            f"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=x -keyout {name}.key"
+        )
+        subprocess.run(
+            ["openssl", *words.split(), "-out", f"{name}.crt"], cwd=tmp_path, check=True, capture_output=True
+        )
+    (tmp_path / "code").mkdir()
+    if os.geteuid() == 0:
+        os.chown(tmp_path / "code", 1000, 1000)
+
+    def observed(certificate: str, key: str) -> dict[str, Secret]:
+        text = f"[tls]\nmode = 'files'\ncertificate = '{certificate}'\nkey = '{key}'\n"
+        return dict(observe_host(a_rig(text, directory=str(tmp_path))).tls)
+
+    assert set(observed("one.crt", "one.key")) == {"certificate.pem", "key.pem"}
+    with pytest.raises(ConfigError, match="do not work together"):
+        observed("one.crt", "other.key")
+    (tmp_path / "half.crt").write_text((tmp_path / "one.crt").read_text()[:200])
+    with pytest.raises(ConfigError, match="do not work together"):
+        observed("half.crt", "one.key")
 
 
 def test_a_machine_s_own_authorities_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
