@@ -63,7 +63,9 @@ def survey(
         from rigstack.engine.locking import follow_local
 
         host = host.replace(lock=follow_local(host.lock))
-    containers, claims = observe_rigs(rig.name, rig.dir)
+    containers, claims, gives_ipv6 = observe_rigs(rig.name, rig.dir)
+    if not gives_ipv6:
+        host = host.replace(ipv6=False)
     touched = _touched(rig, host, only)
     choice = choose(rig, host.gpu, claims, only=touched)
     if causes and choice.picked:

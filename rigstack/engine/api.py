@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rigstack.errors import EngineError, HostError
+from rigstack.value import Value
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
 
@@ -50,8 +52,16 @@ def _context_endpoint(env: Mapping[str, str]) -> str:
         return ""
 
 
-def ask(path: str, resource: str, *, timeout: float = 5.0) -> tuple[int, bytes]:
-    """Status and body of `GET resource` on the engine socket at `path`; timeout in seconds.
+class Answer(Value):
+    """What the engine said. api: the newest version of its API (Docker Engine API, "Versioned API"), None if untold."""
+
+    status: int
+    body: bytes
+    api: tuple[int, ...] | None
+
+
+def ask(path: str, resource: str, *, timeout: float = 5.0) -> Answer:
+    """The answer to `GET resource` on the engine socket at `path`; timeout in seconds.
 
     HTTP/1.0 by hand (RFC 1945): the engine closes the connection after the body, and http.client takes 20 ms to
     import. Raises OSError when nothing answers or the answer is not HTTP.
@@ -67,17 +77,23 @@ def ask(path: str, resource: str, *, timeout: float = 5.0) -> tuple[int, bytes]:
     first = head.partition(b"\r\n")[0].decode(errors="replace").split(" ", 2)
     if len(first) < 2 or not first[0].startswith("HTTP/") or not first[1].isdigit():
         raise OSError(f"GET {resource} got an answer that is not HTTP")
-    return int(first[1]), body
+    told = re.search(rb"^Api-Version: (\d+)\.(\d+)\r?$", head, re.M | re.I)
+    return Answer(status=int(first[1]), body=body, api=tuple(int(one) for one in told.groups()) if told else None)
 
 
 def get(resource: str, *, timeout: float = 30.0) -> Any:
-    """The JSON answer to `GET resource` (e.g. "/containers/json") of this machine's engine.
+    """The JSON answer to `GET resource` (e.g. "/containers/json") of this machine's engine; errors: get_with_api()."""
+    return get_with_api(resource, timeout=timeout)[0]
+
+
+def get_with_api(resource: str, *, timeout: float = 30.0) -> tuple[Any, tuple[int, ...] | None]:
+    """get(), and the newest version of the engine's API.
 
     Raises HostError when no engine answers or the socket is closed to this user, EngineError when it says no.
     """
     path = engine_socket()
     try:
-        status, body = ask(path, resource, timeout=timeout)
+        answer = ask(path, resource, timeout=timeout)
     except PermissionError:
         raise HostError(
             f"this user may not use the engine's socket {path}",
@@ -100,10 +116,10 @@ def get(resource: str, *, timeout: float = 30.0) -> Any:
         raise EngineError(
             f"what answers at {path} is not a Docker engine: {failed}", remedy="check what listens there"
         ) from None
-    if status >= 400:
-        raise EngineError(f"the engine refused GET {resource}: {_message(body)}", remedy="see the engine's log")
+    if answer.status >= 400:
+        raise EngineError(f"the engine refused GET {resource}: {_message(answer.body)}", remedy="see the engine's log")
     try:
-        return json.loads(body)
+        return json.loads(answer.body), answer.api
     except ValueError:
         raise EngineError(
             f"what answers at {path} is not a Docker engine: GET {resource} got no JSON",

@@ -15,32 +15,38 @@ from rigstack.plan.gpu import Claim
 from rigstack.plan.observed import Container
 from rigstack.render.folders import parse_folders
 
+# Docker Engine 27.0, the first whose IPv6 networks get addresses and rules without settings in its daemon.json
+# (docs.docker.com/engine/release-notes/27, "Networking").
+IPV6 = (1, 46)
+
 
 def observe_containers(rig: str, directory: str) -> dict[str, Container]:
     """The rig's containers by service name: one request.
 
     Raises HostError when a rig of the same name lives in another directory of this machine.
     """
-    return _own(_listed(f"rigstack.rig={rig}"), rig, directory)
+    return _own(_listed(f"rigstack.rig={rig}")[0], rig, directory)
 
 
-def observe_rigs(rig: str, directory: str) -> tuple[dict[str, Container], tuple[Claim, ...]]:
-    """observe_containers(), and the GPUs that containers of all rigs of this machine were given: still one request."""
-    entries = _listed("rigstack.rig")
+def observe_rigs(rig: str, directory: str) -> tuple[dict[str, Container], tuple[Claim, ...], bool]:
+    """observe_containers(), the GPUs that containers of all rigs of this machine were given, and whether the engine has
+    addresses for IPv6 networks: still one request."""
+    entries, api_version = _listed("rigstack.rig")
     claims = tuple(claim for entry in entries if (claim := claim_of(entry)) is not None)
     own = [entry for entry in entries if _labels(entry).get("rigstack.rig") == rig]
-    return _own(own, rig, directory), claims
+    return _own(own, rig, directory), claims, api_version is None or api_version >= IPV6
 
 
 def observe_everywhere() -> tuple[Container, ...]:
     """The containers of all rigs of this machine."""
-    return tuple(_container(entry) for entry in _listed("rigstack.rig"))
+    return tuple(_container(entry) for entry in _listed("rigstack.rig")[0])
 
 
-def _listed(label: str) -> list[Mapping[str, object]]:
+def _listed(label: str) -> tuple[list[Mapping[str, object]], tuple[int, ...] | None]:
     filters = quote(json.dumps({"label": [label]}))
-    entries: list[Mapping[str, object]] = api.get(f"/containers/json?all=true&filters={filters}")
-    return entries
+    entries: list[Mapping[str, object]]
+    entries, version = api.get_with_api(f"/containers/json?all=true&filters={filters}")
+    return entries, version
 
 
 def _labels(entry: Mapping[str, object]) -> Mapping[str, str]:

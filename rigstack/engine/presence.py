@@ -43,7 +43,8 @@ Engine = EngineAnswers | EngineForbidden | EngineSilent
 def answers(path: str, *, timeout: float = 5.0) -> bool:
     """Whether the engine behind `path` answers /_ping within `timeout` seconds."""
     try:
-        return ask(path, "/_ping", timeout=timeout) == (200, b"OK")
+        answer = ask(path, "/_ping", timeout=timeout)
+        return answer.status == 200 and answer.body == b"OK"
     except OSError:
         return False
 
@@ -70,8 +71,8 @@ def observe_engine(path: str, *, settings: bool = False) -> Engine:
 
 
 def _document(path: str, resource: str) -> dict[str, Any]:
-    status, body = ask(path, resource)
-    if status != 200:
-        raise OSError(f"GET {resource} answered {status}")
-    document: dict[str, Any] = json.loads(body)
+    answer = ask(path, resource)
+    if answer.status != 200:
+        raise OSError(f"GET {resource} answered {answer.status}")
+    document: dict[str, Any] = json.loads(answer.body)
     return document

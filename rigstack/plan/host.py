@@ -84,6 +84,7 @@ class Host(Value):
 
     machine: this machine's name. addresses: its LAN addresses, the one of the default route first.
     mac: of the network card with the default route, or "".
+    ipv6: the kernel speaks it, and the engine has addresses for it.
     ca_bundle: path of extra root certificates for builds and containers, or "".
     authorized_keys: public key lines, resolved from [access] authorized_keys.
     assets: folder with compose.yaml, images/, caddy/. compose_digest: of compose.yaml.

@@ -52,7 +52,7 @@ def render_env(rig: Rig, host: Host, tags: Mapping[str, str]) -> str:
         "RIGSTACK_ASSETS": host.assets,
         "RIGSTACK_UID": str(host.uid),
         "RIGSTACK_GID": str(host.gid),
-        "RIGSTACK_BIND": _bind_prefix(rig.access.bind),
+        "RIGSTACK_BIND": _bind_prefix(rig, host),
         "RIGSTACK_HTTP_PORT": str(rig.access.http_port),
         "RIGSTACK_HTTPS_PORT": str(rig.access.https_port),
         "RIGSTACK_SSH_PORT": str(rig.access.ssh_port),
@@ -75,10 +75,10 @@ def _quoted(value: str) -> str:
     return "'" + value.replace("'", "\\'") + "'"
 
 
-def _bind_prefix(bind: str) -> str:
-    if not bind:
-        return ""
-    return f"[{bind}]:" if ":" in bind else f"{bind}:"
+def _bind_prefix(rig: Rig, host: Host) -> str:
+    """Where networks have no IPv6, it is not published: all its clients would arrive as one address, the engine's."""
+    bind = rig.access.bind or ("" if host.ipv6 else "0.0.0.0")
+    return f"[{bind}]:" if ":" in bind else f"{bind}:" if bind else ""
 
 
 def render_overlay(rig: Rig, host: Host, specs: tuple[ServiceSpec, ...], hashes: Mapping[str, str]) -> str:
@@ -158,7 +158,7 @@ def _project_service(rig: Rig, host: Host, spec: ServiceSpec, project: Project) 
         service["ulimits"] = {"memlock": -1 if project.memlock == "unlimited" else _bytes(project.memlock)}
     if spec.role == "workspace" and project.ssh_port:
         environment["RIGSTACK_SSH_PUBLIC"] = rig.access.clients
-        service["ports"] = [f"{_bind_prefix(rig.access.bind)}{project.ssh_port}:22"]
+        service["ports"] = [f"{_bind_prefix(rig, host)}{project.ssh_port}:22"]
     if spec.gpu:
         _add_gpu(service, spec.gpu, "compute,utility")
     return service

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import command
 import pytest
-from fake_engine import fake_engine
+from fake_engine import fake_engine, http
 
 from rigstack import process
 from rigstack.config.load import load_rig
@@ -96,6 +96,22 @@ def test_up_does_nothing_with_one_request(settled_rig: tuple[Path, Desired]) -> 
         document = json.loads(rigstack(root, engine.url, "up", "--json").stdout)
         assert (document["schema"], document["steps"]) == (1, [])
         assert rigstack(root, engine.url, "up", "--dry-run").stdout == "nothing to do\n"
+
+
+@pytest.mark.parametrize(("version", "ipv6"), [("1.45", "false"), ("1.46", "true")])
+def test_an_engine_before_27_has_no_addresses_for_ipv6(tmp_path: Path, version: str, ipv6: str) -> None:
+    """Networks that ask it for some cannot be made (Debian 13 has such an engine)."""
+    (tmp_path / "rig.toml").write_text("[rig]\nname = 'box'\n")
+    answer = http(200, []).replace(b"\r\n", f"\r\nApi-Version: {version}\r\n".encode(), 1)
+    program = (
+        "import sys; from pathlib import Path; from rigstack.cli.rig import survey; from rigstack.host import facts\n"
+        "from rigstack.config.load import load_rig; from rigstack.config.rigdir import RigDir\n"
+        "facts.has_ipv6 = lambda: True; root = Path(sys.argv[1]); seen = survey(RigDir(path=root), load_rig(root))\n"
+        "print(next(one.text for one in seen.desired.files if one.path == 'state/compose.env'))"
+    )
+    with fake_engine(tmp_path, {"/containers/json": answer, "/images/json": []}) as engine:
+        done = process.run((sys.executable, "-c", program, str(tmp_path)), env={"DOCKER_HOST": engine.url})
+    assert f"RIGSTACK_IPV6='{ipv6}'" in done.stdout, done.stderr
 
 
 def test_a_gpu_that_was_given_stays_without_a_look_at_any_gpu(

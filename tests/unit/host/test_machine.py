@@ -141,7 +141,7 @@ def test_an_engine_that_answers_nonsense_is_silent(tmp_path: Path) -> None:
     with made_up_engine(tmp_path / "d.sock", {"/version": "<html>"}):
         assert isinstance(observe_engine(str(tmp_path / "d.sock")), EngineSilent)
     with made_up_engine(tmp_path / "e.sock", {}):
-        assert ask(str(tmp_path / "e.sock"), "/version")[0] == 404
+        assert ask(str(tmp_path / "e.sock"), "/version").status == 404
         assert isinstance(observe_engine(str(tmp_path / "e.sock")), EngineSilent)
 
 

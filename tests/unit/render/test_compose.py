@@ -117,9 +117,18 @@ def test_values_with_a_dollar_are_not_interpolated() -> None:
     assert "RIGSTACK_DIR='/home/a$b/${HOME}\\'s rig'\n" in text_of(desired, "state/compose.env")
 
 
-@pytest.mark.parametrize(("bind", "prefix"), [("", ""), ("127.0.0.1", "127.0.0.1:"), ("::1", "[::1]:")])
-def test_the_address_to_bind(bind: str, prefix: str) -> None:
-    desired = desired_of(f"[access]\nbind = '{bind}'\n[projects.demo]\nssh_port = 2201")
+@pytest.mark.parametrize(
+    ("bind", "ipv6", "prefix"),
+    [
+        ("", True, ""),
+        ("", False, "0.0.0.0:"),
+        ("127.0.0.1", True, "127.0.0.1:"),
+        ("::1", True, "[::1]:"),
+    ],
+)
+def test_the_address_to_bind(bind: str, ipv6: bool, prefix: str) -> None:
+    rig = a_rig(f"[access]\nbind = '{bind}'\n[projects.demo]\nssh_port = 2201")
+    desired = desire(rig, a_host(rig).replace(ipv6=ipv6))
     assert f"RIGSTACK_BIND='{prefix}'\n" in text_of(desired, "state/compose.env")
     ports = json.loads(text_of(desired, "state/compose.json"))["services"]["demo-workspace"]["ports"]
     assert ports == [f"{prefix}2201:22"]
