@@ -18,6 +18,7 @@ MakeRig = Callable[..., LiveRig]
 
 # The longest files of live tests go first where files run side by side: at the end no process waits for another.
 LONG = (
+    "test_tls",
     "test_laptop_work",
     "test_kill",
     "test_gpu_devices",
