@@ -23,13 +23,6 @@ OWN_CONFIG = b"# mine\r\nHost work\r\n    User me\r\n"
 
 
 @pytest.fixture(scope="module")
-def laptop() -> Iterator[Laptop]:
-    made = Laptop()
-    yield made
-    made.destroy()
-
-
-@pytest.fixture(scope="module")
 def rig(make_rig: MakeRig, laptop: Laptop) -> LiveRig:
     """A rig on the laptop's cable that knows nobody from there."""
     return rig_on_the_cable(make_rig, laptop)

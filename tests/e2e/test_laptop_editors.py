@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,13 +16,6 @@ from tests.live_rig import LiveRig, free_port, wait_for
 
 MADE = ["sshConfigs.xml", "webServers.xml"]
 SSHJ_LIKE = Path(__file__).parent / "sshj_like.py"
-
-
-@pytest.fixture(scope="module")
-def laptop() -> Iterator[Laptop]:
-    made = Laptop()
-    yield made
-    made.destroy()
 
 
 @pytest.fixture(scope="module")

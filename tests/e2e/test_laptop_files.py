@@ -21,13 +21,6 @@ BULK = 128 << 20  # bytes: more than goes by in a blink, 100 ms away
 
 
 @pytest.fixture(scope="module")
-def laptop() -> Iterator[Laptop]:
-    made = Laptop()
-    yield made
-    made.destroy()
-
-
-@pytest.fixture(scope="module")
 def rig(make_rig: MakeRig, laptop: Laptop) -> LiveRig:
     return connected_rig(make_rig, laptop)
 

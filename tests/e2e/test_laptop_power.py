@@ -20,13 +20,6 @@ MAC = "02:00:5e:10:20:30"
 
 
 @pytest.fixture(scope="module")
-def laptop() -> Iterator[Laptop]:
-    made = Laptop()
-    yield made
-    made.destroy()
-
-
-@pytest.fixture(scope="module")
 def rig(make_rig: MakeRig, laptop: Laptop) -> LiveRig:
     return connected_rig(make_rig, laptop)
 

@@ -6,20 +6,12 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from tests.conftest import MakeRig
 from tests.e2e.laptop import Laptop, connected_rig
 from tests.live_rig import LiveRig, wait_for
-
-
-@pytest.fixture(scope="module")
-def laptop() -> Iterator[Laptop]:
-    made = Laptop()
-    yield made
-    made.destroy()
 
 
 @pytest.fixture(scope="module")

@@ -19,13 +19,6 @@ from tests.live_rig import LiveRig, free_port, wait_for
 
 
 @pytest.fixture(scope="module")
-def laptop() -> Iterator[Laptop]:
-    made = Laptop()
-    yield made
-    made.destroy()
-
-
-@pytest.fixture(scope="module")
 def rig(make_rig: MakeRig, laptop: Laptop) -> LiveRig:
     return connected_rig(make_rig, laptop)
 
