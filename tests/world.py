@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.live_rig import docker, wait_for
+from tests.live_rig import LiveRig, docker, wait_for
 
 ROOT = Path(__file__).parents[1]
 
@@ -43,6 +43,14 @@ class World:
             "inspect", f'--format={{{{(index .NetworkSettings.Networks "{network}").IPAddress}}}}', self.name
         )
         return found
+
+    def join_front(self, rig: LiveRig, *aliases: str) -> str:
+        """Joins the network of those of a rig that go out, which compose makes when the first of them needs it."""
+        front = f"rigstack-{rig.name}_front"
+        if front not in rig.networks():
+            labels = {"project": f"rigstack-{rig.name}", "network": "front"}
+            docker("network", "create", *(f"--label=com.docker.compose.{k}={v}" for k, v in labels.items()), front)
+        return self.join(*aliases, network=front)
 
     def inside(self, *argv: str) -> tuple[str, ...]:
         """The command line that runs a program of this machine in the world's network namespace."""

@@ -16,6 +16,7 @@ from rigstack.render.compose import (
     HISTORY_FOLDER,
     GpuRequest,
     ServiceSpec,
+    edge_network,
     keeps_history,
     render_env,
     render_overlay,
@@ -122,7 +123,9 @@ def compose_project(rig: Rig) -> str:
 
 def compose_networks(rig: Rig) -> frozenset[str]:
     """The full names of the rig's networks."""
-    names = ("front", "gate", *(f"p-{project.name}" for project in rig.projects))
+    projects = (f"p-{project.name}" for project in rig.projects)
+    doors = (f"s-{project.name}" for project in rig.projects if project.ssh_port)
+    names = ("front", "gate", *projects, *doors)
     return frozenset(f"{compose_project(rig)}_{name}" for name in names)
 
 
@@ -272,6 +275,8 @@ def _service(rig: Rig, host: Host, spec: ServiceSpec) -> Service:
     facts = [published if spec.project is None else None, host.uid, host.gid, rig.dir]
     if spec.role == "gateway":
         facts.append(rig.access.clients)  # sshd reads its policy when it starts
+    if spec.role == "edge":
+        facts.append(edge_network(rig))
     environment = json.dumps(facts)
     project = spec.project.name if spec.project else ""
     return Service(

@@ -8,6 +8,7 @@ from typing import Any
 
 from rigstack.config.model import Project, Rig
 from rigstack.plan.host import Host
+from rigstack.render.edge import tls_mode
 from rigstack.render.folders import folders_variable
 from rigstack.value import Value
 
@@ -44,6 +45,11 @@ def keeps_history(rig: Rig, host: Host) -> bool:
     return rig.gpu_history and host.gpu.kind != "none"
 
 
+def edge_network(rig: Rig) -> str:
+    """The network of the edge besides the projects': only one that asks an authority for certificates has a way out."""
+    return "front" if tls_mode(rig) == "acme" else "gate"
+
+
 def render_env(rig: Rig, host: Host, tags: Mapping[str, str]) -> str:
     """state/compose.env: the variables of compose.yaml."""
     values = {
@@ -57,6 +63,7 @@ def render_env(rig: Rig, host: Host, tags: Mapping[str, str]) -> str:
         "RIGSTACK_HTTPS_PORT": str(rig.access.https_port),
         "RIGSTACK_SSH_PORT": str(rig.access.ssh_port),
         "RIGSTACK_IPV6": "true" if host.ipv6 else "false",
+        "RIGSTACK_EDGE_NETWORK": edge_network(rig),
         "RIGSTACK_EDGE_IMAGE": tags["edge"],
         "RIGSTACK_GATEWAY_IMAGE": tags["gateway"],
     }
@@ -93,6 +100,7 @@ def render_overlay(rig: Rig, host: Host, specs: tuple[ServiceSpec, ...], hashes:
         sorted({**services, **host.left}.items(), key=lambda one: places.get(one[1]["labels"]["rigstack.project"], -1))
     )
     networks: dict[str, Any] = {f"p-{project.name}": {} for project in rig.projects}
+    networks |= {network: {"enable_ipv6": True} for network in filter(None, (_door(host, one) for one in rig.projects))}
     return json.dumps({"services": services, "networks": networks}, indent=2) + "\n"
 
 
@@ -108,7 +116,7 @@ def render_service(rig: Rig, host: Host, spec: ServiceSpec) -> dict[str, Any]:
     if spec.project is None:
         service: dict[str, Any] = {"labels": labels}
         if spec.joins:
-            own = "gate" if spec.role == "gateway" else "front"
+            own = edge_network(rig) if spec.role == "edge" else "gate"
             service["networks"] = {own: {}, **{network: {} for network in spec.joins}}
         if spec.role == "ddns" and host.ca_bundle:
             service["volumes"] = [_bind(host.ca_bundle, CA_TARGET, read_only=True)]
@@ -140,6 +148,7 @@ def _project_service(rig: Rig, host: Host, spec: ServiceSpec, project: Project) 
     if host.ca_bundle:
         volumes.append(_bind(host.ca_bundle, CA_TARGET, read_only=True))
     network: dict[str, Any] = {"aliases": [project.name]} if spec.role == "workspace" else {}
+    networks = {f"p-{project.name}": network}
     service: dict[str, Any] = {
         "extends": {"file": _literal(f"{host.assets}/compose.yaml"), "service": spec.role},
         "scale": 1,
@@ -147,7 +156,7 @@ def _project_service(rig: Rig, host: Host, spec: ServiceSpec, project: Project) 
         "hostname": f"{rig.name}-{project.name}" if spec.role == "workspace" else f"{project.name}-notebook",
         "environment": environment,
         "volumes": volumes,
-        "networks": {f"p-{project.name}": network},
+        "networks": networks,
         "pids_limit": project.pids,
     }
     if project.memory:
@@ -159,9 +168,19 @@ def _project_service(rig: Rig, host: Host, spec: ServiceSpec, project: Project) 
     if spec.role == "workspace" and project.ssh_port:
         environment["RIGSTACK_SSH_PUBLIC"] = rig.access.clients
         service["ports"] = [f"{_bind_prefix(rig, host)}{project.ssh_port}:22"]
+        if door := _door(host, project):
+            networks[door] = {}
     if spec.gpu:
         _add_gpu(service, spec.gpu, "compute,utility")
     return service
+
+
+def _door(host: Host, project: Project) -> str:
+    """A second network, by which IPv6 clients of the workspace's own port keep their address; "" where none can come.
+
+    Not IPv6 on the project's network: that would be made anew, and with it all that is on it.
+    """
+    return f"s-{project.name}" if project.ssh_port and host.ipv6 else ""
 
 
 def volume_folder(project: str, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -60,22 +61,28 @@ def test_modern_has_nothing_to_complain_about(rig: LiveRig) -> None:
     assert old.returncode != 0 and "no matching key exchange" in old.stderr
 
 
+def workspace_port(rig: LiveRig) -> int:
+    """The workspace's own port, set in rig.toml if it was not."""
+    there = re.search(r"^\[projects\.demo\]\nssh_port = (\d+)$", rig.toml, re.M)
+    port = int(there[1]) if there else free_port()
+    if not there:
+        text = re.sub(r"^\[projects\.demo\]$", rf"\g<0>\nssh_port = {port}", rig.toml, flags=re.M)
+        (rig.path / "rig.toml").write_text(text)
+    return port
+
+
 def test_a_workspace_with_a_port_of_its_own_is_as_modern_as_the_gateway(rig: LiveRig) -> None:
-    port = free_port()
     assert rig.ssh("demo", "-o", "KexAlgorithms=curve25519-sha256", "true").returncode == 0
     rig.set("clients", '"modern"')
-    (rig.path / "rig.toml").write_text(
-        re.sub(r"^\[projects\.demo\]$", rf"\g<0>\nssh_port = {port}", rig.toml, flags=re.M)
-    )
+    port = workspace_port(rig)
     rig.up()
     assert ssh_audit(port) == {"fail": {}, "warn": {}}
     # Whoever comes through the gateway, over the loopback or over IPv6 shares an address: it must not be shut out.
     said = docker("exec", rig.containers()["demo-workspace"], "cat", "/run/rigstack/sshd_env.conf")
-    exempt = re.search(r"PerSourcePenaltyExemptList 127.0.0.1,::1,(\S+)/\d+", said)
-    network = f"rigstack-{rig.name}_p-demo"
-    assert exempt and docker("network", "inspect", network, "--format={{(index .IPAM.Config 0).Subnet}}").startswith(
-        exempt.group(1)
-    )
+    (exempt,) = re.findall(r"^PerSourcePenaltyExemptList (\S+)$", said, re.M)
+    for network in ("p-demo", "s-demo"):
+        subnet = "--format={{(index .IPAM.Config 0).Subnet}}"
+        assert docker("network", "inspect", f"rigstack-{rig.name}_{network}", subnet) in exempt.split(",")
 
 
 @pytest.fixture
@@ -86,7 +93,8 @@ def outside() -> Iterator[Laptop]:
     made.destroy()
 
 
-def test_the_gateway_has_no_way_out(rig: LiveRig, outside: Laptop) -> None:
+def test_gateway_and_edge_have_no_way_out(rig: LiveRig, outside: Laptop) -> None:
+    """The edge of this rig signs its certificates itself: it has nobody to ask."""
     server = outside.start(sys.executable, "-u", "-m", "http.server", "8000")
     assert server.stdout is not None and "port 8000" in server.stdout.readline()
 
@@ -95,8 +103,9 @@ def test_the_gateway_has_no_way_out(rig: LiveRig, outside: Laptop) -> None:
         argv = ["docker", "exec", rig.containers()[service], "bash", "-c", probe]
         return subprocess.run(argv, capture_output=True, timeout=30).returncode == 0
 
-    assert reaches("edge"), "nothing was tried"
+    assert reaches("demo-workspace"), "nothing was tried"
     assert not reaches("gateway")
+    assert not reaches("edge")
 
 
 def guess(argv: list[str], times: int) -> list[int]:
@@ -212,3 +221,43 @@ def test_the_edge_speaks_no_old_tls(rig: LiveRig, version: str) -> None:
     argv = ["openssl", "s_client", version, "-cipher", "ALL:@SECLEVEL=0", "-connect", f"127.0.0.1:{rig.https_port}"]
     done = subprocess.run(argv, input="", capture_output=True, text=True, timeout=20)
     assert "Cipher is (NONE)" in done.stdout
+
+
+SIX = "fd5a:7e57:{:x}::"
+
+
+@pytest.fixture
+def six(outside: Laptop) -> str:
+    """The prefix of a network of IPv6 on the cable: this machine is 1 there, the one outside 2."""
+    prefix = SIX.format(os.getpid() % 65536)
+    subprocess.run(["ip", "addr", "add", f"{prefix}1/64", "dev", outside.name, "nodad"], check=True)
+    assert outside.run("ip", "addr", "add", f"{prefix}2/64", "dev", "cable", "nodad").returncode == 0
+    return prefix
+
+
+def test_over_ipv6_a_guesser_is_shut_out_alone_at_the_gateway_and_at_a_workspaces_own_port(
+    rig: LiveRig, outside: Laptop, six: str
+) -> None:
+    """From outside, with an address of its own; and over the loopback, as which everybody has the bridge's."""
+    rig.set("bind", '""')
+    port = workspace_port(rig)
+    rig.up()
+    for name in ("id_ed25519", "id_ed25519.pub"):
+        outside.path(f".ssh/{name}").write_bytes((rig.key.parent / name).read_bytes())
+    outside.path(".ssh/id_ed25519").chmod(0o600)
+    assert outside.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "k").returncode == 0
+    assert outside.run("curl", "-sk", f"https://[{six}1]:{rig.https_port}/").returncode == 0
+    for user, where, service in (("jump", rig.ssh_port, "gateway"), ("dev", port, "demo-workspace")):
+
+        def login(to: str, key: str, *, where: int = where, user: str = user) -> list[str]:
+            return [*stranger(to, where, key)[:-1], f"{user}@{to}", "true"]
+
+        here = [subprocess.run(login("::1", f"{outside.home}/k"), capture_output=True, text=True) for _ in range(6)]
+        assert all("Permission denied" in one.stderr for one in here), (service, here[-1].stderr)
+        there = [outside.run(*login(f"{six}1", f"{outside.home}/k")) for _ in range(6)]
+        tried = sum("Permission denied" in one.stderr for one in there)
+        assert 1 <= tried <= 5, (service, [one.stderr for one in there])
+        assert outside.run(*login(f"{six}1", f"{outside.home}/.ssh/id_ed25519")).returncode == 255
+        assert subprocess.run(login("::1", str(rig.key)), capture_output=True).returncode == 0, service
+        journal = rig.path / "state/access" / service.removesuffix("-workspace") / "failed"
+        assert f" {six}2 port " in journal.read_text()

@@ -64,7 +64,7 @@ def provider(world: World) -> FakeProvider:
 @pytest.fixture(scope="module")
 def ddns_rig(bare: LiveRig, world: World, provider: FakeProvider) -> LiveRig:
     """The same rig with a [ddns] table, after the provider took its address."""
-    world.join(*ALIASES, network=f"rigstack-{bare.name}_front")
+    world.join_front(bare, *ALIASES)
     (bare.path / "secrets/ddns-password").write_text(PASSWORD + "\n")
     bare.append(
         '[ddns]\nprovider = "dyndns2"\nhostname = "rig.example.net"\nusername = "me"\nserver = "dyn.example.net"\n'

@@ -155,7 +155,7 @@ def test_a_gateway_that_takes_passwords(bare: LiveRig, tmp_path: Path, request: 
     port = free_port()
     request.addfinalizer(lambda: docker("rm", "--force", f"{bare.name}-weak", check=False))
     container = docker(
-        *("run", "--detach", "--name", f"{bare.name}-weak", f"--network=rigstack-{bare.name}_front"),
+        *("run", "--detach", "--name", f"{bare.name}-weak", f"--network=rigstack-{bare.name}_gate"),
         *(f"--publish=127.0.0.1:{port}:22", "--tmpfs=/run/rigstack:uid=1000,gid=1000,mode=0700"),
         *("--volume", f"{weak}:/usr/local/lib/rigstack/sshd_config:ro"),
         *("--volume", f"{bare.path}/state/keys/gateway:/etc/rigstack/keys:ro"),

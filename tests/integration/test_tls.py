@@ -41,7 +41,7 @@ def world(bare: LiveRig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[W
 
 @pytest.fixture(scope="module")
 def zone(bare: LiveRig, world: World) -> NameServer:
-    address = world.join("ca.example.net", network=f"rigstack-{bare.name}_front")
+    address = world.join_front(bare, "ca.example.net")
     return NameServer(world, "example.net", address)
 
 

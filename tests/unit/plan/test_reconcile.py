@@ -213,11 +213,25 @@ def test_a_changed_port_restarts_the_two_that_publish_ports() -> None:
 
 
 def test_a_changed_hostname_is_published_without_a_restart() -> None:
+    before, after = (a_desire(f"[rig]\nhostname = '{name}.example.net'\n{DEMO}") for name in ("old", "new"))
+    assert plan(after, settled(before)) == expected(
+        """
+        1. write state/ssh/gateway/rig.json - its content changed
+        2. publish the edge's sites - acme-name: its content changed; sites.caddy: its content changed
+        """
+    )
+
+
+def test_the_first_public_hostname_gives_the_edge_a_way_to_the_authority() -> None:
     before, after = a_desire(DEMO), a_desire("[rig]\nhostname = 'rig.example.net'\n" + DEMO)
     assert plan(after, settled(before)) == expected(
         """
         1. write state/ssh/gateway/rig.json - its content changed
-        2. publish the edge's sites - acme-name: not there; sites.caddy: its content changed
+        2. write state/compose.json - its content changed
+        3. write state/compose.env - its content changed
+        4. publish the edge's sites - acme-name: not there; sites.caddy: its content changed
+        5. start edge - edge: its settings changed
+        6. wait until healthy: edge - just started
         """
     )
 

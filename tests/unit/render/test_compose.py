@@ -139,10 +139,32 @@ def test_only_the_workspace_publishes_a_port_and_only_when_asked() -> None:
     assert [name for name, service in services.items() if "ports" in service] == ["a-workspace"]
 
 
+def test_an_edge_that_asks_an_authority_has_a_way_out_and_no_other() -> None:
+    for tls, network in (("", "gate"), ('mode = "acme"', "front"), ('mode = "internal"', "gate")):
+        desired = desired_of(f"[rig]\nhostname = 'rig.example.net'\n[tls]\n{tls}\n[projects.a]")
+        expected = "front" if not tls else network  # "auto" with a public name asks, too
+        assert f"RIGSTACK_EDGE_NETWORK='{expected}'\n" in text_of(desired, "state/compose.env")
+        assert set(json.loads(text_of(desired, "state/compose.json"))["services"]["edge"]["networks"]) == {
+            expected,
+            "p-a",
+        }
+
+
+@pytest.mark.parametrize("ipv6", [True, False])
+def test_a_port_of_its_own_keeps_ipv6_clients_addresses_where_there_is_ipv6(ipv6: bool) -> None:
+    rig = a_rig("[projects.a]\nssh_port = 2201\n[projects.b]", directory="/rig")
+    desired = desire(rig, a_host(rig).replace(ipv6=ipv6))
+    document = json.loads(text_of(desired, "state/compose.json"))
+    assert document["networks"] == {"p-a": {}, "p-b": {}, **({"s-a": {"enable_ipv6": True}} if ipv6 else {})}
+    found = {name: set(service["networks"]) for name, service in document["services"].items()}
+    assert found["a-workspace"] == {"p-a", "s-a"} if ipv6 else {"p-a"}
+    assert found["a-notebook"] == {"p-a"}
+
+
 def test_projects_do_not_share_a_network() -> None:
     services = overlay("[projects.a]\n[projects.b]")["services"]
     networks = {name: set(service["networks"]) for name, service in services.items()}
-    assert networks["edge"] == {"front", "p-a", "p-b"}
+    assert networks["edge"] == {"gate", "p-a", "p-b"}
     assert networks["gateway"] == {"gate", "p-a", "p-b"}
     assert networks["a-workspace"] == networks["a-notebook"] == {"p-a"}
     assert networks["b-workspace"] == networks["b-notebook"] == {"p-b"}
