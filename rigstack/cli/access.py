@@ -32,7 +32,8 @@ def log(context: click.Context, since: str | None, project: str | None, failed: 
     """Show who logged in: key, address, project, when and for how long; and who failed to, counted by address.
 
     Read from state/access. A workspace's part of it is written by the account that people log in to there, who could
-    change it; the gateway's and the notebooks' part is out of their reach.
+    change it; the gateway's and the notebooks' part is out of their reach. "workspace only" is a login that the gateway
+    did not see: by the workspace's own port, or made up.
     """
     import time
 
@@ -94,7 +95,14 @@ def _with_open(rig: Rig, logins: Iterable[Login]) -> list[Login]:
 
 def _logins(logins: Iterable[Login]) -> str:
     rows = [
-        [_clock(one.began), one.where, one.project, one.who or one.fingerprint, one.address, _lasted(one)]
+        [
+            _clock(one.began),
+            one.where if one.seen else f"{one.where} only",
+            one.project,
+            one.who or one.fingerprint,
+            one.address,
+            _lasted(one),
+        ]
         for one in logins
     ]
     return console.table(["WHEN", "WHERE", "PROJECT", "WHO", "ADDRESS", "FOR"], rows)
@@ -132,6 +140,7 @@ def _login_json(login: Login) -> dict[str, object]:
         "address": login.address,
         "seconds": login.seconds,
         "open": login.open,
+        "seen": login.seen,
     }
 
 

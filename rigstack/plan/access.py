@@ -27,7 +27,8 @@ class Login(Value):
 
     who: the key's comment, or how it was proven at a notebook ("password", "cookie"). fingerprint: the key's, else "".
     began: seconds since 1970. seconds: how long it lasted; None while it is open or when that is not known.
-    port: the client's, for telling open ones from ended ones.
+    port: the client's, for telling open ones from ended ones. seen: whether somebody wrote it down who is out of the
+    reach of those who log in; a workspace's own word is not that.
     """
 
     where: str
@@ -39,6 +40,7 @@ class Login(Value):
     seconds: float | None = None
     port: int = 0
     open: bool = False
+    seen: bool = True
 
 
 class Failure(Value):
@@ -154,9 +156,10 @@ def summarise(failures: Iterable[Failure], since: float = 0) -> tuple[Failure, .
 
 
 def with_addresses(logins: Iterable[Login]) -> tuple[Login, ...]:
-    """A workspace sees the gateway's address; the client's is that of the gateway login of the same key around it.
+    """Each workspace login with what the gateway saw: a login there with the same key, around it.
 
-    Stays as it is when no gateway login fits, or when several with different addresses do.
+    A workspace sees the gateway's address; the client's is that of the gateway login. It stays as it is when no
+    gateway login fits (only the workspace has seen that one), or when several with different addresses do.
     """
     known = tuple(logins)
     jumps = [one for one in known if one.where == "gateway"]
@@ -166,8 +169,11 @@ def with_addresses(logins: Iterable[Login]) -> tuple[Login, ...]:
         return jump.fingerprint == one.fingerprint and jump.began <= one.began <= ended
 
     def resolved(one: Login) -> Login:
-        addresses = {jump.address for jump in jumps if fits(jump, one)} if one.where == "workspace" else set()
-        return one.replace(address=addresses.pop()) if len(addresses) == 1 else one
+        if one.where != "workspace":
+            return one
+        addresses = {jump.address for jump in jumps if fits(jump, one)}
+        address = addresses.pop() if len(addresses) == 1 else one.address
+        return one.replace(address=address, seen=any(fits(jump, one) for jump in jumps))
 
     return tuple(resolved(one) for one in known)
 

@@ -126,7 +126,24 @@ def test_every_container_is_as_the_cis_docker_benchmark_asks(public: tuple[LiveR
         assert host["RestartPolicy"]["Name"] == "always" and host["LogConfig"]["Type"] == "local", service
         assert found["State"]["Health"]["Status"] == "healthy", service
         namespaces = (host["NetworkMode"], host["PidMode"], host["IpcMode"], host["UTSMode"], host["UsernsMode"])
-        assert "host" not in namespaces and not host["Devices"], service
+        assert "host" not in namespaces and "shareable" not in namespaces, service
+        assert all(name.startswith(f"rigstack-{rig.name}_") for name in found["NetworkSettings"]["Networks"]), service
+        for key in (
+            "Devices",
+            "DeviceRequests",
+            "DeviceCgroupRules",
+            "Ulimits",
+            "VolumesFrom",
+            "Links",
+            "CgroupParent",
+        ):
+            assert not host[key], (service, key)
+        assert found["AppArmorProfile"] != "unconfined", service
+        assert not re.search(r":latest$|^[^:]*$", found["Config"]["Image"]), service
+        # What the kernel says of its first process (proc(5)), whatever the engine was asked for.
+        status = dict(re.findall(r"^(\w+):\t(\S+)", docker("exec", container, "cat", "/proc/1/status"), re.M))
+        assert {status[key] for key in ("CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb")} == {"0" * 16}, service
+        assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2") and status["Uid"] != "0", service
         for mount in found["Mounts"]:
             assert mount["Type"] == "bind" and mount["Source"].startswith(own), (service, mount)
             assert mount["Propagation"] in ("rprivate", "private", ""), (service, mount)

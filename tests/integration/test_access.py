@@ -105,7 +105,7 @@ def test_the_log_tells_who_where_and_how_long(rig: LiveRig, tmp_path: Path) -> N
     wait_for("the session's end is written", lambda: len(ended()) > 0)
     login = ended()[-1]
     assert (login["where"], login["who"], login["project"]) == ("workspace", "test laptop", "demo")
-    assert 1 <= login["seconds"] < 60
+    assert 1 <= login["seconds"] < 60 and login["seen"]
     jump = [one for one in access_log(rig)["logins"] if one["where"] == "gateway" and one["seconds"]][-1]
     assert login["address"] == jump["address"], "the workspace's login shows the gateway's address"
     listed = [one for one in access_log(rig)["logins"] if one["where"] == "list"]

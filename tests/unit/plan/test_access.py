@@ -77,6 +77,17 @@ def test_a_workspace_login_has_the_address_of_the_gateway_login_around_it() -> N
     assert found == {101: "203.0.113.4", 300: "172.20.0.2"}
 
 
+def test_a_workspace_login_that_the_gateway_did_not_see_is_the_workspaces_word_only() -> None:
+    jump = Login(
+        where="gateway", project="", who="", fingerprint="SHA256:a", address="192.0.2.1", began=100, seconds=50
+    )
+    inside = jump.replace(where="workspace", project="demo", address="172.18.0.3", began=101, seconds=9)
+    made_up = (inside.replace(fingerprint="SHA256:b"), inside.replace(began=99), inside.replace(began=151))
+    found = with_addresses((jump, inside, *made_up))
+    assert [one.seen for one in found] == [True, True, False, False, False]
+    assert [one.address for one in found[2:]] == ["172.18.0.3"] * 3
+
+
 def test_two_addresses_with_one_key_are_not_guessed_between() -> None:
     gateway = sshd(accepted(100, "203.0.113.4", 1), accepted(100, "198.51.100.7", 2))
     inside = sshd(accepted(101, "172.20.0.2", 7, "dev"), where="workspace", project="demo")
