@@ -167,6 +167,54 @@ def notebook_login(base: str, jar: Path, password: str, *words: str, runner: tup
     return subprocess.run(argv, capture_output=True, text=True, timeout=90).stdout
 
 
+def test_a_stranger_opens_no_websocket(rig: LiveRig, tmp_path: Path) -> None:
+    """nvdashboard itself would tell anybody how busy the machine is."""
+    jar = tmp_path / "jar"
+    assert notebook_login(f"https://localhost:{rig.https_port}", jar, rig.password) == "302"
+    fields = (
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: " + "A" * 22 + "==",
+    )
+    upgrade = ("--http1.1", *(word for field in fields for word in ("-H", field)), "--max-time", "2")
+    for path in ("nvdashboard/cpu_resource", "api/events/subscribe", "api/collaboration/room/x"):
+        answers = [
+            rig.curl(f"/p/demo/{path}", "-o", "/dev/null", "-w", "%{http_code}", *upgrade, *who).stdout
+            for who in ((), ("-b", str(jar)))
+        ]
+        assert answers[0] == "403", path
+        assert answers[1] == "101" or path.endswith("room/x"), (path, answers)
+
+
+def test_a_stranger_cannot_fill_the_notebooks_memory(rig: LiveRig, tmp_path: Path) -> None:
+    """Jupyter would take up to 512 MB of anybody before it asks who it is; people upload as much as ever."""
+    large = tmp_path / "large"
+    large.write_bytes(b'{"type": "file", "format": "text", "content": "' + b"x" * 60_000_000 + b'"}')
+    notebook = rig.containers()["demo-notebook"]
+
+    def memory() -> int:
+        """The most that any of its processes ever had, in KiB (proc(5), VmHWM)."""
+        told = docker("exec", notebook, "sh", "-c", "cat /proc/[0-9]*/status", check=False)
+        return max(int(kib) for kib in re.findall(r"VmHWM:\s+(\d+) kB", told))
+
+    before = memory()
+    send = ("-o", "/dev/null", "-w", "%{http_code}", "--data-binary", f"@{large}")
+    for words in ((), ("-H", "Transfer-Encoding: chunked", "--http1.1"), ("-X", "GET"), ("-X", "DELETE")):
+        for path in ("/p/demo/login", "/p/demo/api/contents/a.txt"):
+            code = rig.curl(path, *send, *words).stdout
+            assert code in ("403", "413", "502"), (path, words, code)
+    assert memory() < before + 30_000, "it took them in"
+
+    jar = tmp_path / "jar"
+    assert notebook_login(f"https://localhost:{rig.https_port}", jar, rig.password) == "302"
+    token = re.search(r"\t_xsrf\t(\S+)", jar.read_text())
+    assert token
+    mine = ("-b", str(jar), "-H", f"X-XSRFToken: {token.group(1)}", "-H", "Content-Type: application/json")
+    assert rig.curl("/p/demo/api/contents/a.txt", *send, "-X", "PUT", *mine).stdout == "201"
+    assert (rig.code() / "a.txt").stat().st_size == 60_000_000
+
+
 def test_guessing_the_notebook_password_is_slow_and_locks_nobody_out(rig: LiveRig, tmp_path: Path) -> None:
     base = f"https://localhost:{rig.https_port}"
     owner = tmp_path / "owner"
@@ -223,6 +271,13 @@ def test_the_edge_speaks_no_old_tls(rig: LiveRig, version: str) -> None:
     assert "Cipher is (NONE)" in done.stdout
 
 
+# More connections than sshd has places for, on which nothing is said. Those that it closes count, too.
+HOLD = """
+import socket, sys, time
+held = [socket.create_connection((sys.argv[1], int(sys.argv[2])), 5) for _ in range(250)]
+print("held", flush=True)
+time.sleep(60)
+"""
 SIX = "fd5a:7e57:{:x}::"
 
 
@@ -231,7 +286,7 @@ def six(outside: Laptop) -> str:
     """The prefix of a network of IPv6 on the cable: this machine is 1 there, the one outside 2."""
     prefix = SIX.format(os.getpid() % 65536)
     subprocess.run(["ip", "addr", "add", f"{prefix}1/64", "dev", outside.name, "nodad"], check=True)
-    assert outside.run("ip", "addr", "add", f"{prefix}2/64", "dev", "cable", "nodad").returncode == 0
+    outside.as_root(f"ip addr add {prefix}2/64 dev cable nodad")
     return prefix
 
 
@@ -252,6 +307,12 @@ def test_over_ipv6_a_guesser_is_shut_out_alone_at_the_gateway_and_at_a_workspace
         def login(to: str, key: str, *, where: int = where, user: str = user) -> list[str]:
             return [*stranger(to, where, key)[:-1], f"{user}@{to}", "true"]
 
+        silent = outside.start("python3", "-c", HOLD, f"{six}1", str(where))
+        assert silent.stdout is not None and silent.stdout.readline() == "held\n"
+        quick = [subprocess.run(login("::1", str(rig.key)), capture_output=True).returncode for _ in range(6)]
+        assert quick == [0] * 6, f"who says nothing takes the places of others at {service}"
+        silent.kill()
+        silent.communicate()
         here = [subprocess.run(login("::1", f"{outside.home}/k"), capture_output=True, text=True) for _ in range(6)]
         assert all("Permission denied" in one.stderr for one in here), (service, here[-1].stderr)
         there = [outside.run(*login(f"{six}1", f"{outside.home}/k")) for _ in range(6)]
