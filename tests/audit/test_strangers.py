@@ -178,19 +178,18 @@ def test_a_stranger_opens_no_websocket(rig: LiveRig, tmp_path: Path) -> None:
         "Sec-WebSocket-Key: " + "A" * 22 + "==",
     )
     upgrade = ("--http1.1", *(word for field in fields for word in ("-H", field)), "--max-time", "2")
-    for path in ("nvdashboard/cpu_resource", "api/events/subscribe", "api/collaboration/room/x"):
+    for path in ("nvdashboard/cpu_resource", "api/events/subscribe"):
         answers = [
             rig.curl(f"/p/demo/{path}", "-o", "/dev/null", "-w", "%{http_code}", *upgrade, *who).stdout
             for who in ((), ("-b", str(jar)))
         ]
-        assert answers[0] == "403", path
-        assert answers[1] == "101" or path.endswith("room/x"), (path, answers)
+        assert answers == ["403", "101"], path
 
 
 def test_a_stranger_cannot_fill_the_notebooks_memory(rig: LiveRig, tmp_path: Path) -> None:
     """Jupyter would take up to 512 MB of anybody before it asks who it is; people upload as much as ever."""
     large = tmp_path / "large"
-    large.write_bytes(b'{"type": "file", "format": "text", "content": "' + b"x" * 60_000_000 + b'"}')
+    large.write_bytes(b'{"type": "file", "format": "text", "content": "' + b"x" * 40_000_000 + b'"}')
     notebook = rig.containers()["demo-notebook"]
 
     def memory() -> int:
@@ -200,11 +199,11 @@ def test_a_stranger_cannot_fill_the_notebooks_memory(rig: LiveRig, tmp_path: Pat
 
     before = memory()
     send = ("-o", "/dev/null", "-w", "%{http_code}", "--data-binary", f"@{large}")
-    for words in ((), ("-H", "Transfer-Encoding: chunked", "--http1.1"), ("-X", "GET"), ("-X", "DELETE")):
-        for path in ("/p/demo/login", "/p/demo/api/contents/a.txt"):
-            code = rig.curl(path, *send, *words).stdout
-            assert code in ("403", "413", "502"), (path, words, code)
-    assert memory() < before + 30_000, "it took them in"
+    chunked = ("-H", "Transfer-Encoding: chunked", "--http1.1")
+    for path, words in (("login", ()), ("api/contents/a.txt", chunked), ("login", ("-X", "GET", "--http1.1"))):
+        code = rig.curl(f"/p/demo/{path}", *send, *words).stdout
+        assert code in ("403", "413"), (path, words, code)
+    assert memory() < before + 20_000, "it took them in"
 
     jar = tmp_path / "jar"
     assert notebook_login(f"https://localhost:{rig.https_port}", jar, rig.password) == "302"
@@ -212,7 +211,7 @@ def test_a_stranger_cannot_fill_the_notebooks_memory(rig: LiveRig, tmp_path: Pat
     assert token
     mine = ("-b", str(jar), "-H", f"X-XSRFToken: {token.group(1)}", "-H", "Content-Type: application/json")
     assert rig.curl("/p/demo/api/contents/a.txt", *send, "-X", "PUT", *mine).stdout == "201"
-    assert (rig.code() / "a.txt").stat().st_size == 60_000_000
+    assert (rig.code() / "a.txt").stat().st_size == 40_000_000
 
 
 def test_guessing_the_notebook_password_is_slow_and_locks_nobody_out(rig: LiveRig, tmp_path: Path) -> None:
