@@ -217,16 +217,15 @@ def _build(desired: Desired, observed: Observed, starting: list[Service]) -> lis
 
 
 def _publish(desired: Desired, observed: Observed, image: str) -> list[Step]:
-    """image: what the edge is about to start from, or ""."""
+    """image: what the edge is about to start from, or "". An edge that is about to go must not act on its successor's
+    sites: it may have no way to the authority that they name."""
     causes = {file.path: cause for file in desired.edge_files if (cause := _file_cause(file, observed.files))}
     changed = [f"{path.rpartition('/current/')[2]}: {cause}" for path, cause in causes.items()]
     changed += [f"{path.rpartition('/current/')[2]}: no longer wanted" for path in observed.stale]
     if not changed:
         return []
     cause = "not there" if set(causes.values()) == {"not there"} and not observed.stale else "; ".join(changed)
-    running = observed.containers.get("edge")
-    other = image if running is None or running.image != image else ""
-    return [PublishSites(files=desired.edge_files, image=other, cause=cause)]
+    return [PublishSites(files=desired.edge_files, image=image, cause=cause)]
 
 
 def _remove(desired: Desired, observed: Observed, only: frozenset[str], hold: frozenset[str]) -> list[Step]:

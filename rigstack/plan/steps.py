@@ -75,7 +75,7 @@ class CheckImages(Value):
 class PublishSites(Value):
     """Replaces the edge's generated files as one, after the running edge has validated them, and reloads it.
 
-    image: the one that the edge is to be replaced by right afterwards, which then has to validate them; or "".
+    image: what the edge is started from right afterwards: then that validates them, and nothing is reloaded; or "".
     """
 
     files: tuple[File, ...]

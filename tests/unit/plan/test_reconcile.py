@@ -9,6 +9,7 @@ from builders import ALICE, BOB, DEMO, DEMO_AND_CIFAR, a_container, a_desire, se
 from rigstack.plan.desired import Desired
 from rigstack.plan.observed import Observed
 from rigstack.plan.reconcile import needs_images, reconcile
+from rigstack.plan.steps import PublishSites
 from rigstack.render.folders import parse_folders, render_folders
 
 
@@ -234,6 +235,8 @@ def test_the_first_public_hostname_gives_the_edge_a_way_to_the_authority() -> No
         6. wait until healthy: edge - just started
         """
     )
+    published = next(step for step in reconcile(after, settled(before)).steps if isinstance(step, PublishSites))
+    assert published.image == after.image("edge").tag, "the edge of before asks the authority, to which it has no way"
 
 
 def test_a_project_added_leaves_the_edge_and_the_gateway_running() -> None:
