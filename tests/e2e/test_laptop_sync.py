@@ -157,7 +157,8 @@ def test_saves_are_there_a_moment_later_and_a_cut_loses_none(laptop: Laptop, rig
     finally:
         laptop.heal()
     healed = time.monotonic()
-    wait_for("all is there", lambda: (rig.code() / "later.py").exists(), timeout=90)
+    wait_for("the first is there", lambda: there.read_text() == "during the cut\n", timeout=90)
+    wait_for("and the second", lambda: (rig.code() / "later.py").exists())
     print(f"sync: back {time.monotonic() - healed:.1f} s after the cut healed")
     assert there.read_text() == "during the cut\n"
     status = json.loads(laptop.rigstack("sync", "--status", "--json").stdout)["syncs"]
