@@ -20,10 +20,15 @@ PATIENCE = 300.0
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on now, and that no outgoing connection will be given while a rig is down."""
-    first_of_clients = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    """A TCP port that nobody listens on now, and that no outgoing connection will be given while a rig is down.
+
+    Of each process of tests side by side from a part of its own: a port is taken long before a rig listens on it.
+    """
+    end = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    part = int(os.environ.get("PYTEST_XDIST_WORKER", "gw7").removeprefix("gw")) % 8
+    size = end // 16
     while True:
-        port = random.randrange(first_of_clients // 2, first_of_clients)
+        port = end // 2 + part * size + random.randrange(size)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

@@ -73,8 +73,8 @@ class Opened(Value):
 
 
 def forgotten(opened: Opened, epoch: int, now: float) -> bool:
-    """Whether the router started anew since it opened the port, and so has lost it: its clock, which says `epoch` now,
-    is behind (RFC 6886 3.6, RFC 6887 8.5, with the wider tolerance of the former). epoch: -1 for a router without one.
+    """Whether the router started anew since it opened the port, and so has lost it: its clock, which said `epoch` at
+    `now`, is behind (RFC 6886 3.6, RFC 6887 8.5, with the wider tolerance of the former). epoch: -1 where it has none.
     """
     return bool(opened.at) and epoch >= 0 and epoch + 2 < opened.epoch + (now - opened.at) * 7 / 8
 

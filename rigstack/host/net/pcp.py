@@ -37,14 +37,14 @@ class Pcp:
     def __init__(self, gateway: str, client: str, interface: str = "") -> None:
         self.gateway, self.client, self.interface = gateway, client, interface
         self.family = 6 if ":" in client else 4
-        self.epoch = -1
+        self.epoch, self.epoch_at = -1, 0.0
 
     def answers(self) -> bool:
         """Whether the router speaks it (ANNOUNCE, RFC 6887 14.1)."""
         reply = self._ask(struct.pack("!BBHI16s", 2, 0, 0, 0, _sixteen(self.client)))
         spoken = len(reply) >= 4 and reply[0] == 2 and reply[3] in (0, 4)
         if spoken and len(reply) >= 12:
-            (self.epoch,) = struct.unpack_from("!I", reply, 8)
+            (self.epoch,), self.epoch_at = struct.unpack_from("!I", reply, 8), time.time()
         return spoken
 
     def external(self) -> str:
@@ -113,7 +113,7 @@ class NatPmp:
 
     def __init__(self, gateway: str, client: str) -> None:
         self.gateway, self.client = gateway, client
-        self.epoch = -1
+        self.epoch, self.epoch_at = -1, 0.0
         self._address: str | None = None
 
     def answers(self) -> bool:
@@ -129,7 +129,7 @@ class NatPmp:
         if len(reply) < 4 or reply[0] != 0 or reply[1] != 128:
             return None
         if len(reply) >= 8:
-            (self.epoch,) = struct.unpack_from("!I", reply, 4)
+            (self.epoch,), self.epoch_at = struct.unpack_from("!I", reply, 4), time.time()
         return socket.inet_ntoa(reply[8:12]) if reply[2:4] == b"\0\0" and len(reply) >= 12 else ""
 
     def open(self, port: Port, lease: int, key: str = "") -> Opened:

@@ -51,7 +51,7 @@ class Router(Value):
     def remembers(self, opened: Opened) -> bool:
         """Whether what was opened stands, as far as the router's clock tells: it has lost all when it started anew."""
         speaker = self.speaker(opened)
-        return not forgotten(opened, getattr(speaker, "epoch", -1), time.time())
+        return not forgotten(opened, getattr(speaker, "epoch", -1), getattr(speaker, "epoch_at", 0.0))
 
 
 class Failure(Value):
